@@ -27,7 +27,8 @@
  *   rows       at `rows_at`, 4 words per row: sequence, pos, copy, token id
  *   tiles      at `tiles_at`, 4 words per query tile: first row, number of rows, stride between rows, sequence
  *
- * A query tile is at most `rows.tileRows` rows of one sequence. Tiles of one row range form a contiguous run
+ * In prefill a query tile is at most `rows.tileRows` rows of one sequence, neighbours in the table (stride 1); in decode
+ * it is the rows of one sequence (stride = batch), again at most `rows.tileRows`. Tiles of one row range form a contiguous run
  * [tile_base, tile_base + tile_count).
  *
  * ── Symbols ──
@@ -57,8 +58,8 @@ export interface Manifest {
   readonly constants: Readonly<Record<string, number>>;
   readonly groups: readonly KeyGroupInfo[];
   readonly rows: RowRules;
-  /** Key stores per layer and group: `stores[layer][group]`. */
-  readonly stores: readonly (readonly KeyStore[])[];
+  /** Key stores of a layer, one per group in the order of `groups`; equal layers share an entry: `layers[l]` indexes `distinct`. */
+  readonly stores: { readonly distinct: readonly (readonly KeyStore[])[]; readonly layers: readonly number[] };
   readonly buffers: readonly BufferInfo[];
   readonly tables: readonly TableInfo[];
   readonly weights: readonly WeightInfo[];
