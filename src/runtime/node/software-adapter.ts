@@ -1,0 +1,110 @@
+/**
+ * A WebGPU adapter that npm installed: SwiftShader, a Vulkan driver that computes on the CPU, and a Vulkan loader, both from the
+ * package @sparticuz/chromium. They are unpacked once per user and version.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
+import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { brotliDecompress } from "node:zlib";
+import { NoAdapter } from "../errors.js";
+import { readTar } from "./tar.js";
+
+export interface SoftwareVulkan {
+  /** The Vulkan loader, to be loaded into the process before Dawn looks for it. */
+  readonly loader: string;
+  /** The driver's description, for VK_ICD_FILENAMES. */
+  readonly driver: string;
+}
+
+const wanted = ["libvulkan.so.1", "libvk_swiftshader.so", "vk_swiftshader_icd.json"];
+/** Unpacked, the archive has 15 MB. */
+const largestArchive = 256 * 1024 * 1024;
+
+/** Where the software adapter is, unpacked now if it was not yet. */
+export async function unpackSoftwareVulkan(): Promise<SoftwareVulkan> {
+  if (process.platform !== "linux" || process.arch !== "x64") {
+    throw new NoAdapter(`the software adapter runs on Linux x64 only, and this is ${process.platform} ${process.arch}`);
+  }
+  const archive = await readArchive();
+  const key = createHash("sha256").update(archive).digest("hex").slice(0, 16);
+
+  let problem: unknown;
+  for (const root of cacheRoots()) {
+    const folder = join(root, "phdc", `swiftshader-${key}`);
+    try {
+      await unpackInto(folder, archive);
+      return { loader: join(folder, "libvulkan.so.1"), driver: join(folder, "vk_swiftshader_icd.json") };
+    } catch (error) {
+      problem = error;
+    }
+  }
+  throw new NoAdapter("the software adapter cannot be unpacked", {
+    cause: problem,
+    hint: "Set XDG_CACHE_HOME to a folder that can be written.",
+  });
+}
+
+async function readArchive(): Promise<Buffer> {
+  try {
+    // The package exports no path to its files, so they are found from its entry point.
+    const entry = createRequire(import.meta.url).resolve("@sparticuz/chromium");
+    const root = entry.slice(
+      0,
+      entry.lastIndexOf(join("@sparticuz", "chromium")) + join("@sparticuz", "chromium").length,
+    );
+    return await readFile(join(root, "bin", "swiftshader.tar.br"));
+  } catch (cause) {
+    throw new NoAdapter("the package @sparticuz/chromium, which carries the software adapter, is not installed", {
+      cause,
+    });
+  }
+}
+
+function cacheRoots(): readonly string[] {
+  const user = process.getuid?.() ?? "user";
+  return [process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), join(tmpdir(), `phdc-${user}`)];
+}
+
+/**
+ * Unpacks into `folder` unless it is there whole. Processes may do this at the same time: each fills a folder of its own, and the
+ * first to rename wins.
+ */
+async function unpackInto(folder: string, archive: Buffer): Promise<void> {
+  if (await isWhole(folder)) return;
+  const files = readTar(await promisify(brotliDecompress)(archive, { maxOutputLength: largestArchive }));
+  const temporary = `${folder}.${randomUUID()}.tmp`;
+  try {
+    await mkdir(temporary, { recursive: true, mode: 0o700 });
+    for (const name of wanted) {
+      const bytes = files.get(name);
+      if (bytes === undefined) throw new NoAdapter(`the software adapter's archive holds no ${name}`);
+      await writeFile(join(temporary, name), bytes);
+      await chmod(join(temporary, name), 0o700);
+    }
+    await writeFile(join(temporary, "sizes.json"), JSON.stringify(await sizesIn(temporary)));
+    await rm(folder, { recursive: true, force: true });
+    await rename(temporary, folder);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    if (!(await isWhole(folder))) throw error;
+  }
+}
+
+async function sizesIn(folder: string): Promise<readonly number[]> {
+  return Promise.all(wanted.map(async (name) => (await stat(join(folder, name))).size));
+}
+
+/** Whether every file is there with the size it had when it was unpacked. */
+async function isWhole(folder: string): Promise<boolean> {
+  if (!existsSync(folder)) return false;
+  try {
+    const recorded = await readFile(join(folder, "sizes.json"), "utf8");
+    return recorded === JSON.stringify(await sizesIn(folder));
+  } catch {
+    return false;
+  }
+}
