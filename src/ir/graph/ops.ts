@@ -7,12 +7,15 @@
  *
  * Stages, and what holds after each:
  *   lower           high-level operations only; attention names a predicate by index; tensors stand over positions or tokens
- *   repeat-tokens   `repeat-tokens` and `select-copy` are the only operations that cross the two axes, each at most once
+ *   repeat-tokens   everything between `embed` and the head stands over tokens: `repeat-tokens` directly follows an `embed`, and
+ *                   `select-copy` stands as early as possible after the layers (also when K = 1)
  *   build-masks     every attention carries its relation in normal form
  *   group-tokens    every attention lists its parts, one per key group, with bounds
- *   derive-phases   every operation says in which rows of a layer it is needed
  *   simplify        no dead operation, no two equal ones
- *   fuse            only operations that one kernel family carries out: embed, fused-linear, norm, map, store-keys, cached-attention
+ *   derive-phases   every operation says in which rows of a layer it is needed
+ *   fuse            only operations that one kernel family carries out: embed, fused-linear, norm, map, rotate, store-keys,
+ *                   cached-attention; `select-copy` stays as the border between the rows of the layers and the predicted rows
+ *                   (it moves nothing: the row table ends in the predicting rows)
  */
 import type { Span } from "../../source/source-file.js";
 import type { Expr } from "../expr.js";
@@ -72,6 +75,8 @@ export interface Embed extends OpBase {
   readonly kind: "embed";
   readonly ids: ValueId;
   readonly table: ValueId;
+  /** Set by fuse, which lets the row table repeat the tokens: the result is [tokens, width]. */
+  readonly copies?: number;
 }
 
 /**
@@ -216,7 +221,7 @@ export interface Block {
 export type ElementExpr =
   /** Result j of the matrix products (fused-linear), or undefined in `map`. */
   | { readonly kind: "accumulator"; readonly index: number }
-  /** Same row and column of a value of shape [rows, width], or the column of a vector [width]. */
+  /** Same row and column of a value of shape [rows, width], or the column of a vector; a vector shorter than the row repeats. */
   | { readonly kind: "operand"; readonly value: ValueId }
   | { readonly kind: "unary"; readonly function: UnaryFunction; readonly input: ElementExpr }
   | {
@@ -255,7 +260,10 @@ export interface FusedLinear extends OpBase {
 /** A norm that no product absorbs; `epilogue` sees the normed element as accumulator 0 (a residual may be added there). */
 export interface NormOp extends OpBase {
   readonly kind: "norm";
+  /** [rows, width]. */
   readonly input: ValueId;
+  /** The row is normed in this many equal parts, each by itself (a norm per head); 1 when absent. `weight` is as long as a part. */
+  readonly heads?: number;
   readonly weight?: ValueId;
   readonly epsilon: number;
   readonly epilogue: ElementExpr;
@@ -265,6 +273,16 @@ export interface NormOp extends OpBase {
 export interface MapOp extends OpBase {
   readonly kind: "map";
   readonly expression: ElementExpr;
+}
+
+/** Rotation of heads that `store-keys` does not absorb (something happens between it and attention): [rows, heads × width]. */
+export interface RotateOp extends OpBase {
+  readonly kind: "rotate";
+  readonly input: ValueId;
+  readonly heads: number;
+  readonly frequencies: readonly number[];
+  readonly index: RopeIndex;
+  readonly amplitude: number;
 }
 
 /** Columns [offset, offset + heads × width) of a value [rows, stride]. */
@@ -333,6 +351,7 @@ export type Op =
   | FusedLinear
   | NormOp
   | MapOp
+  | RotateOp
   | StoreKeys
   | CachedAttention;
 
