@@ -36,19 +36,17 @@ export interface DiagnosticConstructor<Data> {
   readonly entry: DiagnosticEntry<never>;
 }
 
-type DataOf<Entry> = Entry extends { readonly message: (data: infer Data) => string }
-  ? unknown extends Data
-    ? Readonly<Record<string, never>>
-    : Data
-  : never;
+/** What a constructor takes for an entry whose message needs nothing. */
+type Given<Data> = unknown extends Data ? Readonly<Record<string, never>> : Data;
 
-export type DiagnosticSet<Entries> = { readonly [Name in keyof Entries]: DiagnosticConstructor<DataOf<Entries[Name]>> };
+export type DiagnosticSet<AllData> = { readonly [Name in keyof AllData]: DiagnosticConstructor<Given<AllData[Name]>> };
 
-/** Turns the entries of a stage into typed constructors of the same names. */
-export function defineDiagnostics<const Entries extends Readonly<Record<string, DiagnosticEntry<never>>>>(
-  entries: Entries,
-): DiagnosticSet<Entries> {
-  const constructors = Object.entries(entries).map(([name, entry]) => {
+/** Turns the entries of a stage into typed constructors of the same names. The parameter of each `message` states its data. */
+export function defineDiagnostics<AllData extends object>(entries: {
+  readonly [Name in keyof AllData]: DiagnosticEntry<AllData[Name]>;
+}): DiagnosticSet<AllData> {
+  const all = Object.entries(entries) as [string, DiagnosticEntry<never>][];
+  const constructors = all.map(([name, entry]) => {
     const construct = (data: never, ...labels: readonly Label[]): Diagnostic => {
       const hint = entry.hint?.(data);
       return {
@@ -61,7 +59,7 @@ export function defineDiagnostics<const Entries extends Readonly<Record<string, 
     };
     return [name, Object.assign(construct, { entry })];
   });
-  return Object.fromEntries(constructors) as DiagnosticSet<Entries>;
+  return Object.fromEntries(constructors) as DiagnosticSet<AllData>;
 }
 
 /** A place with a few words about it. */
