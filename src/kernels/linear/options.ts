@@ -1,0 +1,65 @@
+import { type ValueType, vectorOf } from "../../ir/kernel/builder.js";
+import type { Capabilities } from "../../ir/kernel/capabilities.js";
+import type { ElementExpression, Operand } from "../elementwise/element-expression.js";
+
+/**
+ * A product of input rows with one or more weight matrices, with what is fused around it:
+ *
+ *   output[row, column] = epilogue(norm(input[row]) · weight_jᵀ[column] + bias_j[column], operands)
+ *
+ * Shapes: input [rows, inputs], weight [matrices × outputs, inputs] (matrix j after matrix j - 1), bias [matrices × outputs],
+ * output [rows, outputs].
+ */
+export interface LinearOptions {
+  /** Length of an input row. */
+  readonly inputs: number;
+  /** Columns of the output. */
+  readonly outputs: number;
+  /** Accumulators of one output element: 1, or more where the epilogue combines several products (gate and up). */
+  readonly matrices: number;
+  /** Element type of the weights; sums are always f32. */
+  readonly element: "f32" | "f16";
+  /** RMS norm of the input row, folded into the product. */
+  readonly norm?: { readonly epsilon: number; readonly weight: boolean };
+  readonly bias: boolean;
+  readonly epilogue: ElementExpression;
+  readonly operands: readonly Operand[];
+  /** `table`: output row r belongs to row r of the row table. `packed`: the first row of the range is output row 0. */
+  readonly outputRows: "table" | "packed";
+  readonly capabilities: Capabilities;
+}
+
+/** The widest vector that rows of a length fall into: loads of up to 16 bytes that never straddle two rows. */
+export function vectorWidth(length: number): 1 | 2 | 4 {
+  return length % 4 === 0 ? 4 : length % 2 === 0 ? 2 : 1;
+}
+
+export function vectorType(element: "f32" | "f16", length: number): ValueType {
+  return vectorOf(element, vectorWidth(length));
+}
+
+/** `linear_norm_pair_128_to_384_f16`: what is fused, the shape, and the weights' type where it is not f32. */
+export function linearName(options: LinearOptions): string {
+  const { inputs, outputs, matrices, element, norm, bias, operands, outputRows } = options;
+  return [
+    "linear",
+    norm && (norm.weight ? "norm" : "unit_norm"),
+    matrices > 1 && (matrices === 2 ? "pair" : `of_${matrices}`),
+    bias && "bias",
+    operands.some(({ name }) => name === "output") && "residual",
+    operands.some(({ name }) => name !== "output") && "operands",
+    outputRows === "packed" && "packed",
+    `${inputs}_to_${outputs}`,
+    element !== "f32" && element,
+  ]
+    .filter(Boolean)
+    .join("_");
+}
+
+/** What a linear kernel computes, for its doc comment. */
+export function describeLinear(options: LinearOptions): string {
+  const { inputs, outputs, matrices, norm, bias } = options;
+  const input = norm ? "the RMS norm of each input row" : "each input row";
+  const product = matrices > 1 ? `${matrices} matrices of ${outputs} × ${inputs}` : `a ${outputs} × ${inputs} matrix`;
+  return `Multiplies ${input} by ${product}${bias ? " and adds the bias" : ""}.`;
+}

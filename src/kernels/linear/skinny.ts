@@ -1,0 +1,176 @@
+/**
+ * The product of a few input rows with a weight matrix: decode, where the weights are read once whatever the number of rows.
+ *
+ * One workgroup computes a few neighbouring columns for a block of rows. Its invocations walk the inputs side by side; each weight vector is
+ * loaded once into registers and used for every row of the block. A norm costs no pass of its own: the sum of squares is gathered in the
+ * same loop, and because it scales a whole row, it is applied to the finished sums.
+ */
+
+import {
+  buildKernel,
+  constantOf,
+  dot,
+  inverseSqrt,
+  type KernelBuilder,
+  type Memory,
+  min,
+  type Value,
+  vectorOf,
+} from "../../ir/kernel/builder.js";
+import type { Kernel } from "../../ir/kernel/kernel.js";
+import { widthOf } from "../../ir/kernel/types.js";
+import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
+import { eachOwn, sumOverWorkgroup } from "../reduce.js";
+import { rowRange } from "../row-table.js";
+import { describeLinear, type LinearOptions, linearName, vectorType, vectorWidth } from "./options.js";
+
+/** Block sizes that have a kernel; other numbers of rows are rounded up, and more than 16 take several blocks. */
+export const skinnyRows = [1, 2, 4, 8, 16] as const;
+
+export interface SkinnyLinearOptions extends LinearOptions {
+  /** Rows of a block, M. */
+  readonly rows: (typeof skinnyRows)[number];
+}
+
+/** Output columns of one workgroup. More would share an input load better, but 16 rows × 4 columns already fill the registers. */
+export function skinnyColumns({ matrices }: Pick<LinearOptions, "matrices">): number {
+  return Math.max(1, 4 / matrices);
+}
+
+export function skinnyLinear(options: SkinnyLinearOptions): Kernel {
+  const { rows } = options;
+  const columns = skinnyColumns(options);
+  return buildKernel(
+    `${linearName(options)}_m${rows}`,
+    {
+      doc: `${describeLinear(options)} One workgroup computes ${columns} columns of ${rows} ${rows === 1 ? "row" : "rows"}; every weight is loaded once.`,
+      dispatch: `x and z: ceil(column_count / ${columns}) workgroups; y: ceil(row_count / ${rows})`,
+      workgroupSize: workgroupSize(options),
+    },
+    (k) => body(k, options, columns),
+  );
+}
+
+/** Enough invocations to have every input vector of a row in flight, but none that idle in narrow models. */
+function workgroupSize({ inputs, capabilities }: LinearOptions): number {
+  const vectors = inputs / vectorWidth(inputs);
+  const size = vectors >= 256 ? 128 : vectors >= 64 ? 64 : 32;
+  return Math.min(size, capabilities.limits.maxWorkgroupSize);
+}
+
+function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): void {
+  const { inputs, outputs, matrices, rows, element, norm, capabilities } = options;
+  const vectors = inputs / vectorWidth(inputs);
+  const type = vectorType("f32", inputs);
+
+  const input = k.read("input", type);
+  const weight = k.read("weight", vectorType(element, inputs), "weight");
+  const normWeight = norm?.weight ? k.read("norm_weight", type, "weight") : undefined;
+  const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
+  const output = k.readWrite("output", "f32");
+  const operands = bindOperands(k, options.operands, output);
+
+  const range = rowRange(k);
+  const columnBase = k.param("column_base");
+  const columnCount = k.param("column_count");
+  const partBase = k.param("part_base");
+
+  const firstRow = k.let("first_row", k.workgroupId.y.mul(rows));
+  const block = k.workgroupId.z.mul(k.numWorkgroups.x).add(k.workgroupId.x);
+  const firstColumn = k.let("first_column", block.mul(columns));
+  // Rows beyond the range repeat the last one and are not stored, so the loop needs no test for them.
+  const last = range.count.sub(1);
+  const rowStarts = count(rows, (row) =>
+    k.let(`row_${row}`, range.base.add(min(firstRow.add(row), last)).mul(vectors)),
+  );
+  // Columns beyond the range are not read: it may end where the buffer ends.
+  const present = count(columns, (column) => (column === 0 ? undefined : firstColumn.add(column).lt(columnCount)));
+  const weightStarts = count(matrices, (matrix) =>
+    count(columns, (column) =>
+      k.let(
+        `weight_row_${matrix * columns + column}`,
+        columnBase
+          .sub(partBase)
+          .add(matrix * outputs)
+          .add(firstColumn.add(column))
+          .mul(vectors),
+      ),
+    ),
+  );
+
+  const sums = count(matrices * columns * rows, (index) => k.var(`sum_${index}`, constantOf("f32", 0)));
+  const squares = norm ? count(rows, (row) => k.var(`square_${row}`, constantOf("f32", 0))) : [];
+  k.if(firstColumn.lt(columnCount), () => {
+    k.for("i", { from: k.localId, to: vectors, step: k.workgroupSize }, (i) => {
+      const weights = loadWeights(k, weight, weightStarts, present, i);
+      const gain = normWeight && k.let("gain", normWeight.at(i));
+      for (let row = 0; row < rows; row++) {
+        const raw = k.let("x", input.at(rowStarts[row]!.add(i)));
+        if (norm) squares[row]!.set(squares[row]!.add(product(raw, raw)));
+        const x = gain ? k.let("scaled", raw.mul(gain)) : raw;
+        weights.forEach((w, place) => {
+          const sum = sums[place * rows + row]!;
+          sum.set(sum.add(product(w, x)));
+        });
+      }
+    });
+  });
+
+  const totals = sumOverWorkgroup(k, [...sums, ...squares], capabilities);
+  eachOwn(k, rows * columns, (own) => {
+    const row = k.let("row", own.div(columns));
+    const column = k.let("column", own.rem(columns));
+    const inside = firstRow.add(row).lt(range.count).and(firstColumn.add(column).lt(columnCount));
+    k.if(inside, () => {
+      const outputColumn = k.let("output_column", columnBase.add(firstColumn).add(column));
+      const scale = norm && k.let("scale", rowScale(totals.at(row.add(sums.length)), inputs, norm.epsilon));
+      const accumulators = count(matrices, (matrix) => {
+        const total = totals.at(
+          column
+            .add(matrix * columns)
+            .mul(rows)
+            .add(row),
+        );
+        const scaled = scale ? total.mul(scale) : total;
+        return k.let("product", bias ? scaled.add(bias.at(outputColumn.add(matrix * outputs))) : scaled);
+      });
+      const outputRow = options.outputRows === "packed" ? firstRow.add(row) : range.base.add(firstRow).add(row);
+      const place = k.let("place", outputRow.mul(outputs).add(outputColumn));
+      const read = operandReader(options.operands, operands, place, outputColumn);
+      output.set(place, emitElement(k, options.epilogue, accumulators, read));
+    });
+  });
+}
+
+/** One weight vector for every matrix and column, in f32; zeros for columns that are not there. */
+function loadWeights(
+  k: KernelBuilder,
+  weight: Memory,
+  starts: readonly (readonly Value[])[],
+  present: readonly (Value | undefined)[],
+  i: Value,
+): Value[] {
+  return starts.flatMap((columns) =>
+    columns.map((start, column) => {
+      const there = present[column];
+      if (there === undefined) return k.let("w", weight.at(start.add(i)).toF32());
+      const loaded = k.var("w", constantOf(vectorOf("f32", widthOf(weight.type)), 0));
+      k.if(there, () => loaded.set(weight.at(start.add(i)).toF32()));
+      return loaded;
+    }),
+  );
+}
+
+/** The factor of an RMS norm, from the sum of the squares of a row. */
+export function rowScale(squares: Value, width: number, epsilon: number): Value {
+  return inverseSqrt(squares.div(width).add(epsilon));
+}
+
+/** The sum of the products of the components. */
+export function product(left: Value, right: Value): Value {
+  return left.type === "f32" ? left.mul(right) : dot(left, right);
+}
+
+function count<T>(length: number, make: (index: number) => T): T[] {
+  return Array.from({ length }, (_, index) => make(index));
+}

@@ -1,0 +1,183 @@
+/**
+ * The product of many input rows with a weight matrix: prefill.
+ *
+ * One workgroup computes a square tile of the output. It walks the inputs in steps of 16: the invocations bring a strip of input rows and
+ * of weight rows into workgroup memory, then each multiplies 4 rows by 4 columns. Edges are predicated, so any size works. A norm is
+ * applied to the finished sums, as in the skinny kernel; its squares are gathered while the strips are brought in.
+ */
+
+import {
+  buildKernel,
+  constantOf,
+  dot,
+  f32,
+  type KernelBuilder,
+  type Memory,
+  u32,
+  type Value,
+  vector,
+} from "../../ir/kernel/builder.js";
+import type { Kernel } from "../../ir/kernel/kernel.js";
+import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
+import { rowRange } from "../row-table.js";
+import { describeLinear, type LinearOptions, linearName, vectorType, vectorWidth } from "./options.js";
+import { rowScale } from "./skinny.js";
+
+/** Rows and columns of an output tile. */
+export const linearTile = 64;
+/** Rows (and columns) of one invocation, interleaved: invocation x has columns x, x + 16, x + 32, x + 48. */
+const perInvocation = 4;
+const side = linearTile / perInvocation;
+/** Inputs of one step, in vectors of 4: each invocation brings one vector of a strip. */
+const stepVectors = 4;
+/** Padded so that neighbouring rows of a strip lie in different memory banks. */
+const stripStride = stepVectors + 1;
+
+export function tiledLinear(options: LinearOptions): Kernel {
+  return buildKernel(
+    `${linearName(options)}_tiled`,
+    {
+      doc: `${describeLinear(options)} One workgroup computes a tile of ${linearTile} × ${linearTile}, an invocation ${perInvocation} × ${perInvocation} of it.`,
+      dispatch: `x: ceil(column_count / ${linearTile}) workgroups; y: ceil(row_count / ${linearTile})`,
+      workgroupSize: side * side,
+    },
+    (k) => body(k, options),
+  );
+}
+
+function body(k: KernelBuilder, options: LinearOptions): void {
+  const { inputs, outputs, matrices, element, norm } = options;
+  const input = k.read("input", vectorType("f32", inputs));
+  const weight = k.read("weight", vectorType(element, inputs), "weight");
+  const normWeight = norm?.weight ? k.read("norm_weight", vectorType("f32", inputs), "weight") : undefined;
+  const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
+  const output = k.readWrite("output", "f32");
+  const operands = bindOperands(k, options.operands, output);
+
+  const range = rowRange(k);
+  const columnBase = k.param("column_base");
+  const columnCount = k.param("column_count");
+  const partBase = k.param("part_base");
+
+  const inputStrip = k.workgroupArray("input_strip", "vec4<f32>", linearTile * stripStride);
+  const weightStrips = count(matrices, () => k.workgroupArray("weight_strip", "vec4<f32>", linearTile * stripStride));
+
+  const firstRow = k.let("first_row", k.workgroupId.y.mul(linearTile));
+  const firstColumn = k.let("first_column", k.workgroupId.x.mul(linearTile));
+  const x = k.let("x", k.localId.rem(side));
+  const y = k.let("y", k.localId.div(side));
+  // What this invocation brings in: one vector of input row and of weight row `brought`.
+  const brought = k.let("brought", k.localId.div(stepVectors));
+  const quarter = k.let("quarter", k.localId.rem(stepVectors));
+  const place = k.let("strip_place", brought.mul(stripStride).add(quarter));
+  const rowThere = k.let("row_there", firstRow.add(brought).lt(range.count));
+  const columnThere = k.let("column_there", firstColumn.add(brought).lt(columnCount));
+  const inputRow = k.let("input_row", range.base.add(firstRow).add(brought));
+  const weightRow = k.let("weight_row", columnBase.sub(partBase).add(firstColumn).add(brought));
+
+  const sums = count(matrices * perInvocation * perInvocation, (index) => k.var(`sum_${index}`, f32(0)));
+  const squares = norm && k.var("squares", f32(0));
+
+  k.for("start", { to: u32(inputs), step: 4 * stepVectors }, (start) => {
+    const first = k.let("first", start.add(quarter.mul(4)));
+    const raw = fourInputs(k, "x4", input, inputs, inputRow, first, rowThere);
+    if (squares) squares.set(squares.add(dot(raw, raw)));
+    const gain = normWeight && fourInputs(k, "gain", normWeight, inputs, u32(0), first, rowThere);
+    inputStrip.set(place, gain ? raw.mul(gain) : raw);
+    weightStrips.forEach((strip, matrix) => {
+      strip.set(place, fourInputs(k, "w4", weight, inputs, weightRow.add(matrix * outputs), first, columnThere));
+    });
+    k.barrier();
+    k.for("step", { to: stepVectors }, (step) => {
+      const rows = count(perInvocation, (i) =>
+        k.let(
+          `row_${i}`,
+          inputStrip.at(
+            y
+              .add(i * side)
+              .mul(stripStride)
+              .add(step),
+          ),
+        ),
+      );
+      weightStrips.forEach((strip, matrix) => {
+        for (let j = 0; j < perInvocation; j++) {
+          const column = k.let(
+            `column_${j}`,
+            strip.at(
+              x
+                .add(j * side)
+                .mul(stripStride)
+                .add(step),
+            ),
+          );
+          rows.forEach((row, i) => {
+            const sum = sums[(matrix * perInvocation + i) * perInvocation + j]!;
+            sum.set(sum.add(dot(row, column)));
+          });
+        }
+      });
+    });
+    k.barrier();
+  });
+
+  if (squares) inputStrip.set(place, vector("f32", [squares, 0, 0, 0]));
+  if (squares) k.barrier();
+  const squaresOf = (row: Value): Value => {
+    const part = (index: number) => inputStrip.at(row.mul(stripStride).add(index)).x;
+    return count(stepVectors, part).reduce((a, b) => a.add(b));
+  };
+
+  for (let i = 0; i < perInvocation; i++) {
+    const row = k.let("row", y.add(i * side));
+    const scale = norm && k.let("scale", rowScale(squaresOf(row), inputs, norm.epsilon));
+    for (let j = 0; j < perInvocation; j++) {
+      const column = k.let("column", firstColumn.add(x).add(j * side));
+      k.if(firstRow.add(row).lt(range.count).and(column.lt(columnCount)), () => {
+        const outputColumn = k.let("output_column", columnBase.add(column));
+        const accumulators = count(matrices, (matrix) => {
+          const sum = sums[(matrix * perInvocation + i) * perInvocation + j]!;
+          const scaled = scale ? sum.mul(scale) : sum;
+          return k.let("product", bias ? scaled.add(bias.at(outputColumn.add(matrix * outputs))) : scaled);
+        });
+        const outputRow = options.outputRows === "packed" ? firstRow.add(row) : range.base.add(firstRow).add(row);
+        const target = k.let("place", outputRow.mul(outputs).add(outputColumn));
+        const read = operandReader(options.operands, operands, target, outputColumn);
+        output.set(target, emitElement(k, options.epilogue, accumulators, read));
+      });
+    }
+  }
+}
+
+/** Four neighbouring inputs of a row from `first` on, in f32; zeros where the row or the input is not there. */
+function fourInputs(
+  k: KernelBuilder,
+  name: string,
+  memory: Memory,
+  inputs: number,
+  row: Value,
+  first: Value,
+  there: Value,
+): Value {
+  const width = vectorWidth(inputs);
+  const vectors = inputs / width;
+  const result = k.var(name, constantOf("vec4<f32>", 0));
+  const load = (index: Value) => memory.at(row.mul(vectors).add(index)).toF32();
+  if (width === 4) {
+    k.if(there.and(first.lt(inputs)), () => result.set(load(first.div(4))));
+    return result;
+  }
+  const parts = count(4 / width, (part) => {
+    const loaded = k.var(`${name}_part`, constantOf(width === 2 ? "vec2<f32>" : "f32", 0));
+    const index = first.add(part * width);
+    k.if(there.and(index.lt(inputs)), () => loaded.set(load(index.div(width))));
+    return loaded;
+  });
+  const components = parts.flatMap((part) => count(width, (component) => part.component(component)));
+  result.set(vector("f32", components));
+  return result;
+}
+
+function count<T>(length: number, make: (index: number) => T): T[] {
+  return Array.from({ length }, (_, index) => make(index));
+}
