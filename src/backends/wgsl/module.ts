@@ -1,0 +1,148 @@
+import { InternalError } from "../../diagnostics/diagnostic.js";
+import type { Builtin } from "../../ir/kernel/expressions.js";
+import { type Kernel, paramsBinding, type WorkgroupArray } from "../../ir/kernel/kernel.js";
+import { expandUnrolled } from "../../ir/kernel/unroll.js";
+import { eachExpressionIn } from "../../ir/kernel/walk.js";
+import { nameDeclarations } from "../text/names.js";
+import { Writer, wrapWords } from "../text/writer.js";
+import { type Spelling, spellType } from "./expressions.js";
+import { reservedInWgsl } from "./reserved.js";
+import { writeBlock } from "./statements.js";
+
+export interface WgslOptions {
+  /**
+   * Writes `enable subgroups;` where subgroup operations are used, as the standard asks (the default). Implementations that have
+   * the operations but reject the directive need it left out.
+   */
+  readonly enableSubgroups?: boolean;
+}
+
+/**
+ * The WGSL module of a kernel: one entry point named like the kernel.
+ *
+ * Bindings are in group 0: the buffers in order from 0, then the params as a uniform struct.
+ */
+export function emitWgsl(kernel: Kernel, options: WgslOptions = {}): string {
+  for (const capability of kernel.requires) {
+    if (capability !== "subgroups" && capability !== "f16") {
+      throw new InternalError(`${kernel.name} needs ${capability}, which WGSL does not have`);
+    }
+  }
+  const expanded = expandUnrolled(kernel);
+  const spelling: Spelling = {
+    names: nameDeclarations(expanded, reservedInWgsl),
+    atomics: new Set(kernel.arrays.filter((array) => array.atomic).map((array) => array.name)),
+  };
+  const writer = new Writer();
+  writeHeader(expanded, writer);
+  writeEnables(expanded, options, writer);
+  writeBindings(expanded, spelling, writer);
+  writeHelpers(expanded, writer);
+  writeEntryPoint(expanded, spelling, writer);
+  return writer.toString();
+}
+
+function writeHeader(kernel: Kernel, writer: Writer): void {
+  for (const line of wrapWords(`${kernel.name}: ${kernel.doc}`, 110)) writer.line(`// ${line}`);
+  if (kernel.origin !== undefined) writer.line(`// From ${kernel.origin}.`);
+  for (const line of wrapWords(`Dispatch: ${kernel.dispatch}.`, 110)) writer.line(`// ${line}`);
+  writer.line();
+}
+
+function writeEnables(kernel: Kernel, { enableSubgroups = true }: WgslOptions, writer: Writer): void {
+  const enables = [
+    ...(kernel.requires.includes("f16") ? ["enable f16;"] : []),
+    ...(kernel.requires.includes("subgroups") && enableSubgroups ? ["enable subgroups;"] : []),
+  ];
+  for (const enable of enables) writer.line(enable);
+  if (enables.length > 0) writer.line();
+}
+
+function writeBindings(kernel: Kernel, { names }: Spelling, writer: Writer): void {
+  if (kernel.params.length > 0) {
+    writer.block("struct Params {", () => {
+      for (const { name, type } of kernel.params) writer.line(`${names.get(name)!}: ${type},`);
+    });
+    writer.line();
+  }
+  kernel.buffers.forEach(({ name, type, access }, binding) => {
+    const declaration = `var<storage, ${access}> ${names.get(name)!}: array<${spellType(type)}>;`;
+    writer.line(`@group(0) @binding(${binding}) ${declaration}`);
+  });
+  if (kernel.params.length > 0) {
+    writer.line(`@group(0) @binding(${paramsBinding(kernel)}) var<uniform> params: Params;`);
+  }
+  writer.line();
+  for (const array of kernel.arrays) {
+    writer.line(`var<workgroup> ${names.get(array.name)!}: array<${elementType(array)}, ${array.length}>;`);
+  }
+  if (kernel.arrays.length > 0) writer.line();
+}
+
+function elementType(array: WorkgroupArray): string {
+  return array.atomic ? "atomic<u32>" : spellType(array.type);
+}
+
+/** Functions for what WGSL lacks; only those that are used. */
+function writeHelpers(kernel: Kernel, writer: Writer): void {
+  const used = new Set<"pack" | "unpack">();
+  eachExpressionIn(kernel.body, (expression) => {
+    if ((expression.kind === "pack" || expression.kind === "unpack") && expression.format === "bf16") {
+      used.add(expression.kind);
+    }
+  });
+  if (used.has("unpack")) {
+    writer.line("// The two bf16 values of a word: a bf16 is the upper half of an f32.");
+    writer.block("fn unpack_bf16(word: u32) -> vec2<f32> {", () => {
+      writer.line("return bitcast<vec2<f32>>(vec2<u32>(word << 16u, word & 0xffff0000u));");
+    });
+    writer.line();
+  }
+  if (used.has("pack")) {
+    writer.line("// Two f32 rounded to bf16, to the nearest and ties to even, in one word.");
+    writer.block("fn pack_bf16(pair: vec2<f32>) -> u32 {", () => {
+      writer.line("let bits = bitcast<vec2<u32>>(pair);");
+      writer.line("let even = (bits >> vec2<u32>(16u)) & vec2<u32>(1u);");
+      writer.line("let halves = (bits + vec2<u32>(0x7fffu) + even) >> vec2<u32>(16u);");
+      writer.line("return halves.x | (halves.y << 16u);");
+    });
+    writer.line();
+  }
+}
+
+function writeEntryPoint(kernel: Kernel, spelling: Spelling, writer: Writer): void {
+  writer.line(`@compute @workgroup_size(${kernel.workgroupSize})`);
+  const inputs = usedBuiltins(kernel);
+  if (inputs.length <= 1) writer.line(`fn ${kernel.name}(${inputs.join("")}) {`);
+  else {
+    writer.line(`fn ${kernel.name}(`);
+    writer.indented(() => {
+      for (const input of inputs) writer.line(`${input},`);
+    });
+    writer.line(") {");
+  }
+  writer.indented(() => writeBlock(kernel.body, spelling, writer));
+  writer.line("}");
+}
+
+/** The entry point's parameters: one for each built-in value that the body reads. */
+function usedBuiltins(kernel: Kernel): readonly string[] {
+  const used = new Set<string>();
+  eachExpressionIn(kernel.body, (expression) => {
+    if (expression.kind === "builtin") used.add(baseName(expression));
+  });
+  return builtinInputs
+    .filter(([name]) => used.has(name))
+    .map(([name, builtin, type]) => `@builtin(${builtin}) ${name}: ${type}`);
+}
+
+const baseName = ({ name }: Builtin) => name.replace(/\.[xyz]$/, "");
+
+const builtinInputs = [
+  ["workgroup_id", "workgroup_id", "vec3<u32>"],
+  ["num_workgroups", "num_workgroups", "vec3<u32>"],
+  ["local_id", "local_invocation_index", "u32"],
+  ["global_id", "global_invocation_id", "vec3<u32>"],
+  ["subgroup_lane", "subgroup_invocation_id", "u32"],
+  ["subgroup_size", "subgroup_size", "u32"],
+] as const;

@@ -1,0 +1,104 @@
+import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
+import type { Statement, Store } from "../../ir/kernel/statements.js";
+import { type Writer, wrapWords } from "../text/writer.js";
+import { type Spelling, spell, spellType } from "./expressions.js";
+
+/** Writes the statements of a block. Unrolled loops have been expanded before. */
+export function writeBlock(block: readonly Statement[], spelling: Spelling, writer: Writer): void {
+  for (const statement of block) writeStatement(statement, spelling, writer);
+}
+
+function writeStatement(statement: Statement, spelling: Spelling, writer: Writer): void {
+  const name = (kernelName: string) => spelling.names.get(kernelName)!;
+  switch (statement.kind) {
+    case "let":
+      return writer.line(`let ${name(statement.name)} = ${spell(statement.value, spelling)};`);
+    case "var":
+      return writer.line(`var ${name(statement.name)} = ${spell(statement.value, spelling)};`);
+    case "registers":
+      return writer.line(`var ${name(statement.name)}: array<${spellType(statement.type)}, ${statement.length}>;`);
+    case "assign":
+      return writeAssign(name(statement.name), statement.value, spelling, writer);
+    case "store":
+      return writeStore(statement, spelling, writer);
+    case "atomic": {
+      const place = `&${name(statement.name)}[${spell(statement.index, spelling)}]`;
+      const call = `${statement.op === "add" ? "atomicAdd" : "atomicMax"}(${place}, ${spell(statement.value, spelling)});`;
+      return writer.line(statement.result === undefined ? call : `let ${name(statement.result)} = ${call}`);
+    }
+    case "if":
+      writer.line(`if (${spell(statement.condition, spelling)}) {`);
+      writer.indented(() => writeBlock(statement.then, spelling, writer));
+      if (statement.otherwise.length > 0) {
+        writer.line("} else {");
+        writer.indented(() => writeBlock(statement.otherwise, spelling, writer));
+      }
+      return writer.line("}");
+    case "for": {
+      const variable = name(statement.variable);
+      const [start, end, step] = [statement.start, statement.end, statement.step].map((part) => spell(part, spelling));
+      const condition = spell(
+        {
+          kind: "binary",
+          type: "bool",
+          op: "lt",
+          left: { kind: "local", type: statement.type, name: statement.variable },
+          right: statement.end,
+        },
+        spelling,
+      );
+      if (statement.unroll) throw new InternalError(`loop over ${variable} up to ${end} was not expanded`);
+      return writer.block(`for (var ${variable} = ${start}; ${condition}; ${variable} += ${step}) {`, () =>
+        writeBlock(statement.body, spelling, writer),
+      );
+    }
+    case "while":
+      return writer.block(`while (${spell(statement.condition, spelling)}) {`, () =>
+        writeBlock(statement.body, spelling, writer),
+      );
+    case "break":
+      return writer.line("break;");
+    case "barrier":
+      return writer.line("workgroupBarrier();");
+    case "uniform-load": {
+      const place = `&${name(statement.array)}[${spell(statement.index, spelling)}]`;
+      return writer.line(`let ${name(statement.name)} = workgroupUniformLoad(${place});`);
+    }
+    case "subgroup": {
+      const operand = statement.operand === undefined ? "" : `, ${statement.operand}u`;
+      const value = spell(statement.value, spelling);
+      return writer.line(`let ${name(statement.name)} = ${subgroupFunctions[statement.op]}(${value}${operand});`);
+    }
+    case "comment":
+      for (const line of wrapWords(statement.text, 110)) writer.line(`// ${line}`);
+      return;
+    default:
+      return unreachable(statement);
+  }
+}
+
+/** `sum = sum + x` reads better as `sum += x`. */
+function writeAssign(name: string, value: Parameters<typeof spell>[0], spelling: Spelling, writer: Writer): void {
+  if (value.kind === "binary" && value.left.kind === "local" && spelling.names.get(value.left.name) === name) {
+    const sign = { add: "+", sub: "-", mul: "*", div: "/" }[value.op as string];
+    if (sign !== undefined) return writer.line(`${name} ${sign}= ${spell(value.right, spelling)};`);
+  }
+  writer.line(`${name} = ${spell(value, spelling)};`);
+}
+
+function writeStore(store: Store, spelling: Spelling, writer: Writer): void {
+  const place = `${spelling.names.get(store.name)!}[${spell(store.index, spelling)}]`;
+  const value = spell(store.value, spelling);
+  const atomic = store.space === "workgroup" && spelling.atomics.has(store.name);
+  const text = atomic ? `atomicStore(&${place}, ${value});` : `${place} = ${value};`;
+  if (store.when === undefined) return writer.line(text);
+  writer.block(`if (${spell(store.when, spelling)}) {`, () => writer.line(text));
+}
+
+const subgroupFunctions = {
+  add: "subgroupAdd",
+  max: "subgroupMax",
+  min: "subgroupMin",
+  broadcast: "subgroupBroadcast",
+  "shuffle-xor": "subgroupShuffleXor",
+} as const;

@@ -1,0 +1,553 @@
+/**
+ * Turns a kernel into a JavaScript function that runs one workgroup in lockstep.
+ *
+ * Statements are cut into regions. A region without barriers or subgroup operations runs invocation after invocation, as plain
+ * scalar code with plain control flow: nothing in it can tell the difference. Statements where invocations meet run once for the
+ * whole workgroup, under a mask. Locals that live in one region are JavaScript locals; those that cross regions are arrays with
+ * an entry per invocation.
+ */
+import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
+import type { Expression, Load, Space } from "../../ir/kernel/expressions.js";
+import type { Kernel } from "../../ir/kernel/kernel.js";
+import type { For, If, Statement, Store, Subgroup, UniformLoad, While } from "../../ir/kernel/statements.js";
+import { bytesOf, type ScalarType, scalarOf, type ValueType, widthOf } from "../../ir/kernel/types.js";
+import {
+  declaredName,
+  eachExpression,
+  eachExpressionIn,
+  eachStatement,
+  expressionsOf,
+  isConvergent,
+} from "../../ir/kernel/walk.js";
+import { compileExpression, type LaneCode, round } from "./lane-expressions.js";
+
+export interface CompileOptions {
+  readonly counting: boolean;
+  readonly detectRaces: boolean;
+}
+
+/** JavaScript source of a function body that takes `rt` and returns `(wx, wy, wz) => void`. */
+export function compileKernel(kernel: Kernel, options: CompileOptions): string {
+  return new KernelCompiler(kernel, options).compile();
+}
+
+/** An access to memory that is being generated. */
+interface Place {
+  readonly space: Space;
+  readonly name: string;
+  readonly type: ValueType;
+}
+
+class KernelCompiler implements LaneCode {
+  private readonly lines: string[] = [];
+  private readonly crossing: ReadonlySet<string>;
+  private readonly types = new Map<string, ValueType>();
+  private readonly registers = new Map<string, { readonly type: ValueType; readonly length: number }>();
+  private temporaries = 0;
+  private masks = 1;
+  /** Masks that a `break` in the current region clears: those of the loop that all invocations run together, and inside it. */
+  private loopMasks: string[] | undefined;
+  /** Depth of loops that an invocation runs alone, inside the current region. */
+  private laneLoops = 0;
+
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly options: CompileOptions,
+  ) {
+    this.crossing = findCrossingNames(kernel.body);
+    eachStatement(kernel.body, (statement) => {
+      if (statement.kind === "registers") this.registers.set(statement.name, statement);
+      const name = declaredName(statement);
+      const type = declaredType(statement);
+      if (name !== undefined && type !== undefined) this.types.set(name, type);
+    });
+  }
+
+  compile(): string {
+    this.block(this.kernel.body, "m0");
+    const body = this.lines.splice(0);
+    this.prologue();
+    this.line("return function (wx, wy, wz) {");
+    this.line("m0.fill(1);");
+    for (const { name, type } of this.kernel.arrays) this.line(`b_${name}.fill(${garbage(scalarOf(type))});`);
+    return [...this.lines, ...body, "};"].join("\n");
+  }
+
+  line(text: string): void {
+    this.lines.push(text);
+  }
+
+  temporary(): string {
+    return `t${this.temporaries++}`;
+  }
+
+  readLocal(name: string, type: ValueType): readonly string[] {
+    const places = this.localPlaces(name, type);
+    return scalarOf(type) === "bool" && this.crossing.has(name) ? places.map((place) => `(${place} !== 0)`) : places;
+  }
+
+  readMemory(load: Load, index: string): readonly string[] {
+    const places = this.elementPlaces(load, index, "load");
+    return places.map((place) => this.copy(this.decode(load, place)));
+  }
+
+  /** Declarations that live as long as the kernel: memory, params, state per invocation. */
+  private prologue(): void {
+    const { kernel, options } = this;
+    this.line('"use strict";');
+    this.line("const { N, S, nx, ny, nz, fround, half, bfloat, halfToBits, bfloatToBits, halves, bfloats } = rt;");
+    this.line("const { floatToI32, floatToU32, floatBits, floatOfBits, divisor, fail } = rt;");
+    for (const { name } of kernel.params) this.line(`const p_${name} = rt.params.${name};`);
+    for (const { name } of kernel.buffers) {
+      this.line(`const b_${name} = rt.buffers.${name}.data, n_${name} = rt.buffers.${name}.elements;`);
+      if (options.counting) this.line(`const c_${name} = rt.counts.${name};`);
+      if (options.detectRaces) this.line(`const r_${name} = rt.races.${name};`);
+    }
+    for (const { name, type, length } of kernel.arrays) {
+      this.line(
+        `const b_${name} = new ${arrayType(scalarOf(type))}(${length * widthOf(type)}), n_${name} = ${length};`,
+      );
+      if (options.detectRaces) this.line(`const r_${name} = rt.races.${name};`);
+    }
+    for (const [name, { type, length }] of this.registers) {
+      this.line(`const a_${name} = new ${arrayType(scalarOf(type))}(N * ${length * widthOf(type)});`);
+    }
+    for (const name of this.crossing) {
+      const type = this.types.get(name);
+      if (type !== undefined) this.line(`const s_${name} = new ${arrayType(scalarOf(type))}(N * ${widthOf(type)});`);
+    }
+    for (let mask = 0; mask < this.masks; mask++) this.line(`const m${mask} = new Uint8Array(N);`);
+  }
+
+  // Regions.
+
+  private block(block: readonly Statement[], mask: string): void {
+    for (const region of regionsOf(block)) {
+      if (region.kind === "alone") {
+        this.lanes(mask, () => {
+          for (const statement of region.statements) this.laneStatement(statement);
+        });
+      } else this.together(region.statement, mask);
+    }
+  }
+
+  /** Runs code once for each invocation of a mask; `t` is its number in the workgroup. */
+  private lanes(mask: string, body: () => void): void {
+    this.line("lanes: for (let t = 0; t < N; t++) {");
+    if (mask !== "m0") this.line(`if (${mask}[t] === 0) continue;`);
+    body();
+    this.line("}");
+  }
+
+  // What one invocation does alone.
+
+  private laneStatement(statement: Statement): void {
+    switch (statement.kind) {
+      case "let":
+      case "var":
+        return this.assign(statement.name, statement.value, true);
+      case "assign":
+        return this.assign(statement.name, statement.value, false);
+      case "registers": {
+        const size = statement.length * widthOf(statement.type);
+        return this.line(`a_${statement.name}.fill(0, t * ${size}, t * ${size} + ${size});`);
+      }
+      case "store":
+        return this.store(statement);
+      case "atomic": {
+        const index = this.scalar(statement.index);
+        const value = this.scalar(statement.value);
+        const place = this.elementPlaces(
+          { space: "workgroup", name: statement.name, type: "u32" },
+          index,
+          "atomic",
+        )[0]!;
+        const before = this.copy(place);
+        const after = statement.op === "add" ? `(${before} + ${value}) >>> 0` : `Math.max(${before}, ${value})`;
+        this.line(`${place} = ${after};`);
+        if (statement.result !== undefined) this.define(statement.result, [before], "u32", true);
+        return;
+      }
+      case "if":
+        this.line(`if (${this.scalar(statement.condition)}) {`);
+        for (const inner of statement.then) this.laneStatement(inner);
+        this.line("} else {");
+        for (const inner of statement.otherwise) this.laneStatement(inner);
+        return this.line("}");
+      case "for": {
+        const [start, end, step] = [statement.start, statement.end, statement.step].map((bound) => this.scalar(bound));
+        const counter = this.temporary();
+        this.line(`for (let ${counter} = ${start}; ${counter} < ${end}; ${counter} += ${step}) {`);
+        this.define(statement.variable, [counter], statement.type, true);
+        this.laneLoop(statement.body);
+        return;
+      }
+      case "while": {
+        const round = this.temporary();
+        this.line(`for (let ${round} = 0; ; ${round}++) {`);
+        this.line(`if (!${this.scalar(statement.condition)}) break;`);
+        this.line(`if (${round} >= ${statement.limit}) fail("a loop went round more than ${statement.limit} times");`);
+        this.laneLoop(statement.body);
+        return;
+      }
+      case "break":
+        if (this.laneLoops > 0) return this.line("break;");
+        for (const mask of this.loopMasks ?? []) this.line(`${mask}[t] = 0;`);
+        return this.line("continue lanes;");
+      case "comment":
+        return;
+      case "barrier":
+      case "uniform-load":
+      case "subgroup":
+        throw new InternalError(`${statement.kind} in code of one invocation`);
+      default:
+        return unreachable(statement);
+    }
+  }
+
+  private laneLoop(body: readonly Statement[]): void {
+    this.laneLoops++;
+    for (const inner of body) this.laneStatement(inner);
+    this.laneLoops--;
+    this.line("}");
+  }
+
+  private scalar(expression: Expression): string {
+    return compileExpression(expression, this)[0]!;
+  }
+
+  private assign(name: string, value: Expression, declares: boolean): void {
+    this.define(name, compileExpression(value, this), value.type, declares);
+  }
+
+  private define(name: string, values: readonly string[], type: ValueType, declares: boolean): void {
+    const keyword = declares && !this.crossing.has(name) ? "let " : "";
+    // All components are read before any is written: `v = vec2(v.y, v.x)`.
+    const read = values.length === 1 ? values : values.map((value) => this.copy(value));
+    this.localPlaces(name, type).forEach((place, i) => {
+      this.line(`${keyword}${place} = ${read[i]};`);
+    });
+  }
+
+  private copy(value: string): string {
+    const name = this.temporary();
+    this.line(`const ${name} = ${value};`);
+    return name;
+  }
+
+  private localPlaces(name: string, type: ValueType): readonly string[] {
+    const width = widthOf(type);
+    return Array.from({ length: width }, (_, i) =>
+      this.crossing.has(name) ? `s_${name}[t * ${width} + ${i}]` : `v_${name}_${i}`,
+    );
+  }
+
+  // Memory.
+
+  private store(store: Store): void {
+    if (store.when !== undefined) this.line(`if (${this.scalar(store.when)}) {`);
+    else this.line("{");
+    const index = this.scalar(store.index);
+    const values = compileExpression(store.value, this);
+    const place = { space: store.space, name: store.name, type: store.value.type };
+    this.elementPlaces(place, index, "store").forEach((element, i) => {
+      this.line(`${element} = ${this.encode(place, values[i]!)};`);
+    });
+    this.line("}");
+  }
+
+  /** Checks an index and counts the access; gives JavaScript for each component of the element. */
+  private elementPlaces(place: Place, index: string, access: "load" | "store" | "atomic"): readonly string[] {
+    const { name, space, type } = place;
+    const width = widthOf(type);
+    const at = this.temporary();
+    this.line(`const ${at} = ${index};`);
+    if (space === "register") {
+      const { length } = this.registers.get(name)!;
+      this.line(`if (!(${at} >= 0 && ${at} < ${length})) rt.outOfBounds("${name}", ${at}, ${length}, wx, wy, wz, t);`);
+      return Array.from({ length: width }, (_, i) => `a_${name}[(t * ${length} + ${at}) * ${width} + ${i}]`);
+    }
+    this.line(`if (!(${at} >= 0 && ${at} < n_${name})) rt.outOfBounds("${name}", ${at}, n_${name}, wx, wy, wz, t);`);
+    this.observe(place, at, access);
+    return Array.from({ length: width }, (_, i) =>
+      width === 1 ? `b_${name}[${at}]` : `b_${name}[${at} * ${width} + ${i}]`,
+    );
+  }
+
+  private observe({ name, space, type }: Place, at: string, access: "load" | "store" | "atomic"): void {
+    const bytes = bytesOf(type);
+    if (this.options.counting && space === "buffer") {
+      const kind = access === "load" ? "load" : "store";
+      this.line(`c_${name}.${kind}s++; c_${name}.${kind === "load" ? "loaded" : "stored"}Bytes += ${bytes};`);
+      if (kind === "load") this.line(`c_${name}.loadsOfElement[${at}]++;`);
+    }
+    const readOnly =
+      space === "buffer" && this.kernel.buffers.find((buffer) => buffer.name === name)?.access === "read";
+    if (this.options.detectRaces && access !== "atomic" && !readOnly) {
+      const invocation = space === "buffer" ? "((wz * ny + wy) * nx + wx) * N + t" : "t";
+      this.line(`r_${name}.${access}(${at}, ${invocation});`);
+    }
+  }
+
+  /** 16-bit floats lie in buffers as bits. */
+  private decode({ space, type }: Place, place: string): string {
+    const scalar = scalarOf(type);
+    if (scalar === "bool") return `${place} !== 0`;
+    if (space !== "buffer") return place;
+    return scalar === "f16" ? `halves[${place}]` : scalar === "bf16" ? `bfloats[${place}]` : place;
+  }
+
+  private encode({ space, type }: Place, value: string): string {
+    const scalar = scalarOf(type);
+    if (space !== "buffer") return value;
+    return scalar === "f16" ? `halfToBits(${value})` : scalar === "bf16" ? `bfloatToBits(${value})` : value;
+  }
+
+  // What the workgroup does together.
+
+  private together(statement: Statement, mask: string): void {
+    switch (statement.kind) {
+      case "barrier":
+        return this.line(`rt.barrier(${mask}, "barrier");`);
+      case "uniform-load":
+        return this.uniformLoad(statement, mask);
+      case "subgroup":
+        return this.subgroup(statement, mask);
+      case "if":
+        return this.jointIf(statement, mask);
+      case "for":
+        return this.jointFor(statement, mask);
+      case "while":
+        return this.jointWhile(statement, mask);
+      default:
+        throw new InternalError(`${statement.kind} is not a statement where invocations meet`);
+    }
+  }
+
+  private newMask(): string {
+    return `m${this.masks++}`;
+  }
+
+  private jointIf(statement: If, mask: string): void {
+    const then = this.newMask();
+    const otherwise = this.newMask();
+    this.line(`${then}.fill(0); ${otherwise}.fill(0);`);
+    this.lanes(mask, () => {
+      this.line(`if (${this.scalar(statement.condition)}) ${then}[t] = 1; else ${otherwise}[t] = 1;`);
+    });
+    for (const [branch, block] of [
+      [then, statement.then],
+      [otherwise, statement.otherwise],
+    ] as const) {
+      if (block.length === 0) continue;
+      this.line(`if (rt.any(${branch})) {`);
+      this.within(branch, () => this.block(block, branch));
+      this.line("}");
+    }
+  }
+
+  /** A `break` inside must also leave this mask. */
+  private within(mask: string, body: () => void): void {
+    this.loopMasks?.push(mask);
+    body();
+    this.loopMasks?.pop();
+  }
+
+  /** Runs a loop body under a mask that `break` clears. */
+  private loopBody(mask: string, body: () => void): void {
+    const outer = this.loopMasks;
+    this.loopMasks = [mask];
+    body();
+    this.loopMasks = outer;
+  }
+
+  private jointFor(statement: For, mask: string): void {
+    const active = this.newMask();
+    const bounds = this.temporary();
+    this.line(`const ${bounds} = rt.loopBounds("${statement.variable}");`);
+    this.lanes(mask, () => {
+      const [start, end, step] = [statement.start, statement.end, statement.step].map((bound) => this.scalar(bound));
+      this.line(`${bounds}.agree(${start}, ${end}, ${step});`);
+    });
+    this.line(`${active}.set(${mask});`);
+    const counter = this.temporary();
+    this.line(`for (let ${counter} = ${bounds}.start; ${counter} < ${bounds}.end; ${counter} += ${bounds}.step) {`);
+    this.line(`if (!rt.any(${active})) break;`);
+    this.lanes(active, () => this.define(statement.variable, [counter], statement.type, true));
+    this.loopBody(active, () => this.block(statement.body, active));
+    this.line("}");
+  }
+
+  private jointWhile(statement: While, mask: string): void {
+    const active = this.newMask();
+    const round = this.temporary();
+    this.line(`${active}.set(${mask});`);
+    this.line(`for (let ${round} = 0; ; ${round}++) {`);
+    this.lanes(active, () => this.line(`if (!${this.scalar(statement.condition)}) ${active}[t] = 0;`));
+    this.line(`if (!rt.any(${active})) break;`);
+    this.line(`if (${round} >= ${statement.limit}) fail("a loop went round more than ${statement.limit} times");`);
+    this.loopBody(active, () => this.block(statement.body, active));
+    this.line("}");
+  }
+
+  private uniformLoad(statement: UniformLoad, mask: string): void {
+    const width = widthOf(statement.type);
+    const index = this.temporary();
+    this.line(`rt.barrier(${mask}, "uniform load of ${statement.array}");`);
+    this.line(`const ${index} = rt.agreement("index of the uniform load of ${statement.array}");`);
+    this.lanes(mask, () => this.line(`${index}.agree(${this.scalar(statement.index)});`));
+    this.line(`{ const t = 0;`);
+    const place = { space: "workgroup" as const, name: statement.array, type: statement.type };
+    const elements = this.elementPlaces(place, `${index}.value`, "load");
+    const values = elements.map((element) => this.copy(element));
+    this.line(`for (let lane = 0; lane < N; lane++) {`);
+    values.forEach((value, i) => {
+      this.line(`s_${statement.name}[lane * ${width} + ${i}] = ${value};`);
+    });
+    this.line("} }");
+    this.line(`rt.barrier(${mask}, "uniform load of ${statement.array}");`);
+  }
+
+  private subgroup(statement: Subgroup, mask: string): void {
+    const type = statement.value.type;
+    const width = widthOf(type);
+    const given = this.temporary();
+    this.line(`rt.wholeSubgroups(${mask}, "${statement.op} into ${statement.name}");`);
+    this.line(`const ${given} = new Float64Array(N * ${width});`);
+    this.lanes(mask, () => {
+      compileExpression(statement.value, this).forEach((value, i) => {
+        this.line(`${given}[t * ${width} + ${i}] = ${value};`);
+      });
+    });
+    if (statement.op === "broadcast" || statement.op === "shuffle-xor") {
+      const { op, operand = 0 } = statement;
+      const source = op === "broadcast" ? `t - t % S + ${operand}` : `t - t % S + ((t % S) ^ ${operand})`;
+      this.lanes(mask, () => {
+        const from = this.temporary();
+        this.line(`const ${from} = rt.lane(${source}, t, "${op} into ${statement.name}");`);
+        for (let i = 0; i < width; i++) {
+          this.line(`s_${statement.name}[t * ${width} + ${i}] = ${given}[${from} * ${width} + ${i}];`);
+        }
+      });
+      return;
+    }
+    // Pairs first, then pairs of pairs: the order of a butterfly, so that every lane has the same sum.
+    const combined = statement.op === "add" ? round(scalarOf(type), "a + b") : `Math.${statement.op}(a, b)`;
+    this.line(`rt.reduceSubgroups(${given}, ${width}, (a, b) => ${combined});`);
+    this.lanes(mask, () => {
+      for (let i = 0; i < width; i++) {
+        this.line(`s_${statement.name}[t * ${width} + ${i}] = ${given}[t * ${width} + ${i}];`);
+      }
+    });
+  }
+}
+
+type Region =
+  | { readonly kind: "alone"; readonly statements: readonly Statement[] }
+  | { readonly kind: "together"; readonly statement: Statement };
+
+/** Cuts a block into runs that an invocation does alone, and statements where invocations meet. */
+function regionsOf(block: readonly Statement[]): readonly Region[] {
+  const regions: Region[] = [];
+  let alone: Statement[] = [];
+  const flush = () => {
+    if (alone.some((statement) => statement.kind !== "comment")) regions.push({ kind: "alone", statements: alone });
+    alone = [];
+  };
+  for (const statement of block) {
+    if (!isConvergent(statement)) {
+      alone.push(statement);
+      // What follows a break in this block is for the invocations that did not take it.
+      if (breaksOut(statement)) flush();
+    } else {
+      flush();
+      regions.push({ kind: "together", statement });
+    }
+  }
+  flush();
+  return regions;
+}
+
+/** Whether a statement can leave a loop around it. */
+function breaksOut(statement: Statement): boolean {
+  if (statement.kind === "break") return true;
+  return statement.kind === "if" && [...statement.then, ...statement.otherwise].some(breaksOut);
+}
+
+/** Names that one region declares and another one uses, and names that are set where invocations meet. */
+function findCrossingNames(body: readonly Statement[]): ReadonlySet<string> {
+  const regionOf = new Map<string, number>();
+  const crossing = new Set<string>();
+  let region = 0;
+  const note = (name: string) => {
+    const known = regionOf.get(name);
+    if (known === undefined) regionOf.set(name, region);
+    else if (known !== region) crossing.add(name);
+  };
+  const noteExpression = (expression: Expression) =>
+    eachExpression(expression, (part) => {
+      if (part.kind === "local") note(part.name);
+    });
+  const visit = (block: readonly Statement[]) => {
+    for (const part of regionsOf(block)) {
+      region++;
+      if (part.kind === "alone") {
+        eachStatement(part.statements, (statement) => {
+          const name = declaredName(statement) ?? (statement.kind === "assign" ? statement.name : undefined);
+          if (name !== undefined && statement.kind !== "registers") note(name);
+        });
+        eachExpressionIn(part.statements, (expression) => {
+          if (expression.kind === "local") note(expression.name);
+        });
+        continue;
+      }
+      const { statement } = part;
+      for (const expression of expressionsOf(statement)) noteExpression(expression);
+      const name = declaredName(statement);
+      if (name !== undefined) crossing.add(name);
+      if (statement.kind === "if") {
+        visit(statement.then);
+        visit(statement.otherwise);
+      } else if (statement.kind === "for" || statement.kind === "while") visit(statement.body);
+    }
+  };
+  visit(body);
+  return crossing;
+}
+
+function declaredType(statement: Statement): ValueType | undefined {
+  switch (statement.kind) {
+    case "let":
+    case "var":
+    case "subgroup":
+      return statement.value.type;
+    case "uniform-load":
+    case "for":
+      return statement.type;
+    case "atomic":
+      return "u32";
+    default:
+      return undefined;
+  }
+}
+
+/** The typed array that holds values of a scalar type in the interpreter's own memory. */
+function arrayType(scalar: ScalarType): string {
+  switch (scalar) {
+    case "f32":
+    case "f16":
+    case "bf16":
+      return "Float32Array";
+    case "i32":
+      return "Int32Array";
+    case "u32":
+      return "Uint32Array";
+    case "bool":
+      return "Uint8Array";
+  }
+}
+
+/** What workgroup memory holds before it is written: values that show in any result. */
+function garbage(scalar: ScalarType): string {
+  return scalar === "bool" ? "1" : scalar === "i32" || scalar === "u32" ? "0x6badf00d" : "NaN";
+}

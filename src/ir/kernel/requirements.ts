@@ -1,0 +1,25 @@
+import type { Capability } from "./capabilities.js";
+import type { Kernel } from "./kernel.js";
+import { scalarOf, type ValueType } from "./types.js";
+import { eachExpressionIn, eachStatement } from "./walk.js";
+
+const order: readonly Capability[] = ["subgroups", "f16", "bf16", "matrix", "async-copy"];
+
+/** The capabilities that the declarations and the body of a kernel use, in a fixed order. */
+export function inferRequirements(kernel: Pick<Kernel, "buffers" | "arrays" | "body">): readonly Capability[] {
+  const found = new Set<Capability>();
+  const note = (type: ValueType) => {
+    const scalar = scalarOf(type);
+    if (scalar === "f16" || scalar === "bf16") found.add(scalar);
+  };
+  for (const { type } of [...kernel.buffers, ...kernel.arrays]) note(type);
+  eachExpressionIn(kernel.body, (expression) => {
+    note(expression.type);
+    if (expression.kind === "builtin" && expression.name.startsWith("subgroup")) found.add("subgroups");
+  });
+  eachStatement(kernel.body, (statement) => {
+    if (statement.kind === "subgroup") found.add("subgroups");
+    if (statement.kind === "registers") note(statement.type);
+  });
+  return order.filter((capability) => found.has(capability));
+}

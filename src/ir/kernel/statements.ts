@@ -1,0 +1,137 @@
+/** Statements of the kernel IR: structured control flow, memory, and whatever involves other invocations. */
+import type { Expression, Space } from "./expressions.js";
+import type { ScalarType, ValueType } from "./types.js";
+
+export type Statement =
+  | Let
+  | Var
+  | Registers
+  | Assign
+  | Store
+  | Atomic
+  | If
+  | For
+  | While
+  | Break
+  | Barrier
+  | UniformLoad
+  | Subgroup
+  | Comment;
+
+/** A value with a name; never assigned again. */
+export interface Let {
+  readonly kind: "let";
+  readonly name: string;
+  readonly value: Expression;
+}
+
+/** A variable with its first value. */
+export interface Var {
+  readonly kind: "var";
+  readonly name: string;
+  readonly value: Expression;
+}
+
+/** An array of one invocation, zero at first. Stays in registers when every index is known after unrolling. */
+export interface Registers {
+  readonly kind: "registers";
+  readonly name: string;
+  readonly type: ValueType;
+  readonly length: number;
+}
+
+export interface Assign {
+  readonly kind: "assign";
+  readonly name: string;
+  readonly value: Expression;
+}
+
+export interface Store {
+  readonly kind: "store";
+  readonly space: Space;
+  readonly name: string;
+  readonly index: Expression;
+  readonly value: Expression;
+  /** Stores only where this holds. The index and the value are evaluated only there. */
+  readonly when?: Expression;
+}
+
+/** An atomic update of a u32 in an atomic workgroup array; `result` names the value before it. */
+export interface Atomic {
+  readonly kind: "atomic";
+  readonly op: "add" | "max";
+  readonly name: string;
+  readonly index: Expression;
+  readonly value: Expression;
+  readonly result?: string;
+}
+
+export interface If {
+  readonly kind: "if";
+  readonly condition: Expression;
+  readonly then: readonly Statement[];
+  readonly otherwise: readonly Statement[];
+}
+
+/** Counts `variable` from `start` up to but not including `end` by a positive `step`. All have one integer type. */
+export interface For {
+  readonly kind: "for";
+  readonly variable: string;
+  readonly type: ScalarType;
+  readonly start: Expression;
+  readonly end: Expression;
+  readonly step: Expression;
+  /** Written out once per iteration; the bounds are then constants. */
+  readonly unroll: boolean;
+  readonly body: readonly Statement[];
+}
+
+export interface While {
+  readonly kind: "while";
+  readonly condition: Expression;
+  /** No invocation goes round more often than this; the interpreter holds the kernel to it. */
+  readonly limit: number;
+  readonly body: readonly Statement[];
+}
+
+/** Leaves the innermost loop; not allowed inside an unrolled one. */
+export interface Break {
+  readonly kind: "break";
+}
+
+/** Waits for the whole workgroup and makes its stores to workgroup memory visible. */
+export interface Barrier {
+  readonly kind: "barrier";
+}
+
+/**
+ * Reads one element of workgroup memory, the same for all invocations, into `name`, with a barrier before and after.
+ * The way to make a value that one invocation computed steer loops that contain barriers.
+ */
+export interface UniformLoad {
+  readonly kind: "uniform-load";
+  readonly name: string;
+  readonly array: string;
+  readonly index: Expression;
+  readonly type: ValueType;
+}
+
+/**
+ * Combines a value over the subgroup and names the result.
+ *
+ * `add`, `max`, `min`: over all lanes. `broadcast`: the value of lane `operand`. `shuffle-xor`: the value of the lane whose
+ * number is this one's XOR `operand`. The operand is a constant. All lanes must take part.
+ */
+export interface Subgroup {
+  readonly kind: "subgroup";
+  readonly name: string;
+  readonly op: "add" | "max" | "min" | "broadcast" | "shuffle-xor";
+  readonly value: Expression;
+  readonly operand?: number;
+}
+
+/** A remark for readers of the generated code. */
+export interface Comment {
+  readonly kind: "comment";
+  readonly text: string;
+}
