@@ -47,7 +47,7 @@ export class TreeBuilder {
   private relationDefinition(tree: CstNode): ast.RelationDefinition {
     const [name, ...params] = tokens(tree, "Name").map((token) => this.name(token));
     return {
-      kind: has(tree, "index") ? "index" : "rule",
+      kind: has(tree, "Index") ? "index" : "rule",
       name: name!,
       params,
       body: this.expression(node(tree, "expression")),
@@ -77,13 +77,13 @@ export class TreeBuilder {
       return {
         kind: "tensor-type",
         dims: this.dims(node(tree, "dims")),
-        element: has(tree, "int") ? "int" : "float",
+        element: has(tree, "Int") ? "int" : "float",
         span,
       };
     }
     return {
       kind: "scalar-type",
-      name: has(tree, "int") ? "int" : has(tree, "real") ? "real" : has(tree, "string") ? "string" : "bool",
+      name: has(tree, "Int") ? "int" : has(tree, "Real") ? "real" : has(tree, "String") ? "string" : "bool",
       span,
     };
   }
@@ -137,7 +137,7 @@ export class TreeBuilder {
             inputType: this.type(inputType!),
             result: this.type(result!),
             body: this.block(node(tree, "block")),
-            span: joinSpans(this.spanOf(token(tree, "forward")), this.spanOf(result!)),
+            span: joinSpans(this.spanOf(token(tree, "Forward")), this.spanOf(result!)),
           },
         ];
       }
@@ -185,7 +185,7 @@ export class TreeBuilder {
       case "declaration":
         return {
           kind: "declaration",
-          mutable: has(tree, "var"),
+          mutable: has(tree, "Var"),
           name: this.name(token(tree, "Name")),
           ...(has(tree, "type") ? { type: this.type(node(tree, "type")) } : {}),
           value: this.expression(node(tree, "expression")),
@@ -239,8 +239,8 @@ export class TreeBuilder {
   // ── Expressions ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   expression(tree: CstNode): ast.Expression {
-    return this.chain(nodes(tree, "conjunction"), tokens(tree, "or"), (part) =>
-      this.chain(nodes(part, "negation"), tokens(part, "and"), (negation) => this.negation(negation)),
+    return this.chain(nodes(tree, "conjunction"), tokens(tree, "Or"), (part) =>
+      this.chain(nodes(part, "negation"), tokens(part, "And"), (negation) => this.negation(negation)),
     );
   }
 
@@ -274,7 +274,7 @@ export class TreeBuilder {
   }
 
   private negation(tree: CstNode): ast.Expression {
-    return this.prefixed(tokens(tree, "not"), this.comparison(node(tree, "comparison")));
+    return this.prefixed(tokens(tree, "Not"), this.comparison(node(tree, "comparison")));
   }
 
   private prefixed(operators: readonly IToken[], operand: ast.Expression): ast.Expression {
@@ -297,7 +297,7 @@ export class TreeBuilder {
     const operators = ["Equal", "NotEqual", "LessEqual", "GreaterEqual", "Less", "Greater"];
     return this.chain(nodes(tree, "sum"), operatorsOf(tree, operators), (sum) =>
       this.chain(nodes(sum, "product"), operatorsOf(sum, ["Plus", "Minus"]), (product) =>
-        this.chain(nodes(product, "unary"), operatorsOf(product, ["Times", "Slash", "div", "mod"]), (unary) =>
+        this.chain(nodes(product, "unary"), operatorsOf(product, ["Times", "Slash", "Div", "Mod"]), (unary) =>
           this.prefixed(tokens(unary, "Minus"), this.power(node(unary, "power"))),
         ),
       ),
@@ -322,9 +322,9 @@ export class TreeBuilder {
       return this.nest({ ...inner, span }, inner);
     }
     if (has(tree, "Integer")) return this.integer(token(tree, "Integer"));
-    if (has(tree, "Real")) return { kind: "real", value: Number(token(tree, "Real").image), span };
+    if (has(tree, "Decimal")) return { kind: "real", value: Number(token(tree, "Decimal").image), span };
     if (has(tree, "Text")) return this.text(token(tree, "Text"));
-    return { kind: "boolean", value: has(tree, "true"), span };
+    return { kind: "boolean", value: has(tree, "True"), span };
   }
 
   private integer(literal: IToken): ast.Expression {
@@ -344,7 +344,7 @@ export class TreeBuilder {
     return this.nest(
       {
         kind: "weight",
-        form: has(tree, "weight") ? "weight" : has(tree, "bias") ? "bias" : "tensor",
+        form: has(tree, "Weight") ? "weight" : has(tree, "Bias") ? "bias" : "tensor",
         template: this.text(token(tree, "Text")),
         shape,
         span: this.spanOf(tree),

@@ -331,7 +331,7 @@ class PhdParser extends CstParser {
       { ALT: () => this.SUBRULE(this.weight) },
       { ALT: () => this.SUBRULE(this.nameOrCall) },
       { ALT: () => this.CONSUME(t.Integer) },
-      { ALT: () => this.CONSUME(t.Real) },
+      { ALT: () => this.CONSUME(t.Decimal) },
       { ALT: () => this.CONSUME(t.Text) },
       { ALT: () => this.CONSUME(t.True) },
       { ALT: () => this.CONSUME(t.False) },

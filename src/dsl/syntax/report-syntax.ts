@@ -138,7 +138,7 @@ function followsComparison(tokens: readonly IToken[], found: IToken): boolean {
       tokenMatcher(token, t.Name) ||
       [
         t.Integer,
-        t.Real,
+        t.Decimal,
         t.Dot,
         t.Plus,
         t.Minus,

@@ -6,12 +6,15 @@ export const Name = createToken({ name: "Name", pattern: Lexer.NA });
 
 export const Identifier = createToken({ name: "Identifier", pattern: /[A-Za-z_][A-Za-z0-9_]*/, categories: [Name] });
 
+/** Chevrotain wants the names of tokens to differ from those of rules, so a word's token is capitalised: `For`, `Within`. */
+const capitalised = (word: string) => word[0]!.toUpperCase() + word.slice(1);
+
 function reserved(word: string): TokenType {
-  return createToken({ name: word, pattern: word, longer_alt: Identifier });
+  return createToken({ name: capitalised(word), pattern: word, longer_alt: Identifier });
 }
 
 function contextual(word: string): TokenType {
-  return createToken({ name: word, pattern: word, longer_alt: Identifier, categories: [Name] });
+  return createToken({ name: capitalised(word), pattern: word, longer_alt: Identifier, categories: [Name] });
 }
 
 function symbol(name: string, pattern: string): TokenType {
@@ -59,7 +62,7 @@ export const RealType = contextual("real");
 export const StringType = contextual("string");
 export const BoolType = contextual("bool");
 
-export const Real = createToken({ name: "Real", pattern: /\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+)/ });
+export const Decimal = createToken({ name: "Decimal", pattern: /\d+(?:\.\d+(?:[eE][+-]?\d+)?|[eE][+-]?\d+)/ });
 export const Integer = createToken({ name: "Integer", pattern: /\d+/ });
 export const Text = createToken({ name: "Text", pattern: /"[^"\n\r]*"/ });
 /** A string whose line ends first. It is reported before parsing, and parsed as a string so that nothing else is. */
@@ -139,15 +142,17 @@ export const contextualWords: readonly TokenType[] = [
 
 export const comparisons: readonly TokenType[] = [Equal, NotEqual, LessEqual, GreaterEqual, Less, Greater];
 
+/** `int` before `in`: a word is tried before any that starts it. */
+const longestFirst = (words: readonly TokenType[]) => [...words].sort((a, b) => b.name.length - a.name.length);
+
 /** Order matters: longer symbols stand before their prefixes, words before the identifier they would match. */
 export const allTokens: readonly TokenType[] = [
   WhiteSpace,
   CommentText,
-  ...reservedWords,
-  ...contextualWords,
+  ...longestFirst([...reservedWords, ...contextualWords]),
   Identifier,
   Name,
-  Real,
+  Decimal,
   Integer,
   Text,
   UnclosedText,
@@ -179,7 +184,7 @@ export function describeTokenType(type: TokenType): string {
     case Name:
     case Identifier:
       return "a name";
-    case Real:
+    case Decimal:
       return "a number";
     case Integer:
       return "an integer";
