@@ -35,8 +35,10 @@
  *
  * Of a session: batch, context (positions per sequence), slice (most positions of one prefill slice), splits (key splits of decode
  * attention), and everything under `constants`. Of a phase: rows (rows in the table), max_rows (of the buffers), sequences_at,
- * rows_at, tiles_at, sequence_stride. Of a step: row_base, row_count, tile_base, tile_count, and in a layer: layer, and for every
- * key group g: slots_g (slots per sequence of what is bound, the modulus of slot = (i - base) mod slots).
+ * rows_at, tiles_at, sequence_stride, and n and start (the greatest of all sequences; so in `when` of prefill steps only). Of a step:
+ * row_base, row_count, tile_base, tile_count, and in a layer: layer, and for every key group, by its place g in `groups`: slots_g
+ * (slots per sequence of what is bound, the modulus of slot = (i - base) mod slots). Of a step that binds a `store`: keep, ring_slots and
+ * scratch_slots of its group in the layer.
  * Of sampling: temperature etc. are parameters of their own kind (SampleParameter).
  */
 import type { Expr } from "./expr.js";
@@ -142,7 +144,7 @@ export interface RowRules {
 /**
  * Where the keys and values of one group live in one layer.
  *
- * Keys and values share a buffer of element type `cache`: [2][batch][slots][kvWidth], keys first.
+ * Keys and values share a buffer of type `element`: [2][batch][slots][kvWidth], keys first.
  * A key with index i stands in slot (i - base) mod slots.
  *
  *   forever  slots = context · copies in the group; written in both phases; base 0
@@ -154,6 +156,9 @@ export interface RowRules {
 export interface KeyStore {
   readonly group: string;
   readonly layout: "forever" | "ring" | "step" | "unread";
+  readonly element: "f32" | "f16";
+  /** Elements of one key, and of one value: key heads × width of a head. */
+  readonly kvWidth: number;
   /** Keys that outlive a step; ring only. */
   readonly keep: number;
   /** For ring: keys of an earlier chunk of this many positions are dead. For people; the predicate hides them anyway. */
