@@ -1,0 +1,218 @@
+import { describe, expect, it } from "vitest";
+import { AccessCounts, runKernel } from "../../src/interpret/kernel/run-kernel.js";
+import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
+import type { Kernel } from "../../src/ir/kernel/kernel.js";
+import type { ElementExpression, Operand } from "../../src/kernels/elementwise/element-expression.js";
+import type { LinearOptions } from "../../src/kernels/linear/options.js";
+import { skinnyColumns, skinnyLinear } from "../../src/kernels/linear/skinny.js";
+import { linearTile, tiledLinear } from "../../src/kernels/linear/tiled.js";
+import {
+  largestDifference,
+  matrixRow,
+  randomFloats,
+  rmsNorm,
+  silu,
+  stored,
+  withoutSubgroups,
+  withSubgroups,
+} from "./linear-reference.js";
+
+// Sums of at most 100 products of values below 1, in f32: rounding stays far below this.
+const tolerance = 2e-5;
+
+const plain: ElementExpression = { kind: "accumulator", index: 0 };
+const residual: ElementExpression = {
+  kind: "binary",
+  function: "add",
+  left: plain,
+  right: { kind: "operand", name: "output" },
+};
+const swiglu: ElementExpression = {
+  kind: "binary",
+  function: "multiply",
+  left: { kind: "unary", function: "silu", input: plain },
+  right: { kind: "accumulator", index: 1 },
+};
+
+interface Case {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly rows: number;
+  readonly norm?: boolean;
+  readonly bias?: boolean;
+  readonly mode?: "plain" | "residual" | "pair";
+  readonly element?: "f32" | "f16";
+  readonly outputRows?: "table" | "packed";
+  /** Columns to compute; all unless given. */
+  readonly columns?: readonly [base: number, count: number];
+  /** First weight row that is bound. */
+  readonly partBase?: number;
+  readonly capabilities?: Capabilities;
+}
+
+const rowBase = 3;
+
+function optionsOf(test: Case): LinearOptions {
+  const { inputs, outputs, norm = false, bias = false, mode = "plain", element = "f32", outputRows = "table" } = test;
+  const operands: Operand[] = mode === "residual" ? [{ name: "output", of: "element" }] : [];
+  return {
+    ...{ inputs, outputs, element, bias, operands, outputRows },
+    matrices: mode === "pair" ? 2 : 1,
+    ...(norm && { norm: { epsilon: 1e-5, weight: true } }),
+    epilogue: mode === "pair" ? swiglu : mode === "residual" ? residual : plain,
+    capabilities: test.capabilities ?? withoutSubgroups,
+  };
+}
+
+/** Runs a kernel and the same in float64; compares every element, those outside the range included. */
+function check(test: Case, kernel: Kernel, workgroups: (columns: number) => [number, number, number]) {
+  const { inputs, outputs, rows, norm, bias, mode = "plain", element = "f32", partBase = 0 } = test;
+  const [columnBase, columnCount] = test.columns ?? [0, outputs];
+  const matrices = mode === "pair" ? 2 : 1;
+  const input = randomFloats(1, (rowBase + rows) * inputs);
+  const weights = stored(randomFloats(2, matrices * outputs * inputs), element);
+  const normWeight = randomFloats(3, inputs);
+  const biases = randomFloats(4, matrices * outputs);
+  const before = randomFloats(5, (rowBase + rows) * outputs);
+  const output = before.slice();
+
+  const count = new AccessCounts();
+  const weight = test.columns
+    ? weights.data.slice(partBase * inputs, (columnBase + columnCount) * inputs)
+    : weights.data;
+  runKernel(kernel, {
+    buffers: { input, weight, ...(norm && { norm_weight: normWeight }), ...(bias && { bias: biases }), output },
+    params: {
+      ...{ row_base: rowBase, row_count: rows, column_base: columnBase, column_count: columnCount },
+      part_base: partBase,
+    },
+    workgroups: workgroups(columnCount),
+    count,
+    detectRaces: true,
+  });
+
+  const expected = Float64Array.from(before);
+  for (let row = 0; row < rows; row++) {
+    const raw = [...input.subarray((rowBase + row) * inputs, (rowBase + row + 1) * inputs)];
+    const x = norm ? rmsNorm(raw, 1e-5, normWeight) : raw;
+    for (let column = columnBase; column < columnBase + columnCount; column++) {
+      const [first, second] = Array.from({ length: matrices }, (_, matrix) => {
+        const at = matrix * outputs + column;
+        return matrixRow(x, weights.read, at) + (bias ? biases[at]! : 0);
+      });
+      const place = (test.outputRows === "packed" ? row : rowBase + row) * outputs + column;
+      expected[place] =
+        mode === "pair" ? silu(first!) * second! : mode === "residual" ? first! + before[place]! : first!;
+    }
+  }
+  expect(largestDifference(output, expected)).toBeLessThan(tolerance);
+  return { count, weight };
+}
+
+function checkSkinny(test: Case, rows: 1 | 2 | 4 | 8 | 16) {
+  const options = { ...optionsOf(test), rows };
+  const columns = skinnyColumns(options);
+  return check(test, skinnyLinear(options), (count) => [Math.ceil(count / columns), Math.ceil(test.rows / rows), 1]);
+}
+
+function checkTiled(test: Case) {
+  return check(test, tiledLinear(optionsOf(test)), (count) => [
+    Math.ceil(count / linearTile),
+    Math.ceil(test.rows / linearTile),
+    1,
+  ]);
+}
+
+const devices = [
+  ["workgroup memory", withoutSubgroups],
+  ["subgroups", withSubgroups],
+] as const;
+
+describe.each(devices)("a skinny product summed through %s", (_, capabilities) => {
+  for (const rows of [1, 2, 4, 8, 16] as const) {
+    it(`multiplies ${rows} rows of any width`, () => {
+      for (const inputs of [1, 6, 24, 67, 100]) {
+        for (const outputs of [1, 5, 32]) checkSkinny({ inputs, outputs, rows, capabilities }, rows);
+      }
+    });
+
+    it(`fuses norm, bias, residual and gating for ${rows} rows`, () => {
+      for (const mode of ["plain", "residual", "pair"] as const) {
+        for (const bias of [false, true]) {
+          const norm = true;
+          checkSkinny({ inputs: 36, outputs: 10, rows, capabilities, mode, norm, bias }, rows);
+        }
+      }
+    });
+  }
+
+  it("reads f16 weights", () => {
+    for (const inputs of [3, 10, 40]) {
+      checkSkinny({ inputs, outputs: 9, rows: 3, capabilities, element: "f16", mode: "pair" }, 4);
+    }
+  });
+
+  it("takes wide rows with more than one vector for each invocation", () => {
+    checkSkinny({ inputs: 1100, outputs: 6, rows: 2, capabilities, norm: true }, 2);
+  });
+});
+
+describe("a skinny product", () => {
+  it("reads every weight exactly once for up to 16 rows, odd sizes included", () => {
+    for (const rows of [1, 2, 3, 5, 8, 13, 16]) {
+      const kernelRows = ([1, 2, 4, 8, 16] as const).find((most) => most >= rows)!;
+      for (const outputs of [1, 7, 12]) {
+        for (const mode of ["plain", "pair"] as const) {
+          const { count } = checkSkinny({ inputs: 20, outputs, rows, mode, norm: true }, kernelRows);
+          expect(new Set(count.of("weight").loadsOfElement)).toEqual(new Set([1]));
+        }
+      }
+    }
+  });
+
+  it("takes more rows than one block has", () => {
+    checkSkinny({ inputs: 12, outputs: 5, rows: 37, mode: "residual" }, 16);
+  });
+
+  it("leaves columns outside its range alone, and reads a part of a split matrix", () => {
+    checkSkinny({ inputs: 12, outputs: 21, rows: 3, bias: true, columns: [7, 9], partBase: 5 }, 4);
+  });
+
+  it("packs the rows of a range to the front for the logits", () => {
+    checkSkinny({ inputs: 12, outputs: 11, rows: 2, outputRows: "packed" }, 2);
+  });
+});
+
+describe("a tiled product", () => {
+  it("multiplies any number of rows and columns, tile edges or not", () => {
+    for (const [rows, outputs] of [
+      [1, 1],
+      [17, 65],
+      [64, 64],
+      [65, 3],
+      [130, 70],
+    ] as const) {
+      for (const inputs of [1, 6, 16, 67, 100]) checkTiled({ inputs, outputs, rows });
+    }
+  });
+
+  it("fuses norm, bias, residual and gating", () => {
+    for (const mode of ["plain", "residual", "pair"] as const) {
+      for (const bias of [false, true]) checkTiled({ inputs: 36, outputs: 70, rows: 66, mode, norm: true, bias });
+    }
+  });
+
+  it("reads f16 weights", () => {
+    for (const inputs of [3, 10, 40]) checkTiled({ inputs, outputs: 9, rows: 20, element: "f16", mode: "pair" });
+  });
+
+  it("leaves columns outside its range alone, and reads a part of a split matrix", () => {
+    checkTiled({ inputs: 12, outputs: 90, rows: 3, bias: true, columns: [7, 70], partBase: 5 });
+  });
+
+  it("keeps within the workgroup memory of every device when it gates", () => {
+    const kernel = tiledLinear(optionsOf({ inputs: 64, outputs: 64, rows: 64, mode: "pair", norm: true }));
+    const bytes = kernel.arrays.reduce((sum, { length }) => sum + 16 * length, 0);
+    expect(bytes).toBeLessThanOrEqual(16384);
+  });
+});
