@@ -12,28 +12,35 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
   const name = (kernelName: string) => spelling.names.get(kernelName)!;
   switch (statement.kind) {
     case "let":
-      return writer.line(`let ${name(statement.name)} = ${spell(statement.value, spelling)};`);
+      writer.line(`let ${name(statement.name)} = ${spell(statement.value, spelling)};`);
+      return;
     case "var":
-      return writer.line(`var ${name(statement.name)} = ${spell(statement.value, spelling)};`);
+      writer.line(`var ${name(statement.name)} = ${spell(statement.value, spelling)};`);
+      return;
     case "registers":
-      return writer.line(`var ${name(statement.name)}: array<${spellType(statement.type)}, ${statement.length}>;`);
+      writer.line(`var ${name(statement.name)}: array<${spellType(statement.type)}, ${statement.length}>;`);
+      return;
     case "assign":
-      return writeAssign(name(statement.name), statement.value, spelling, writer);
+      writeAssign(name(statement.name), statement.value, spelling, writer);
+      return;
     case "store":
-      return writeStore(statement, spelling, writer);
+      writeStore(statement, spelling, writer);
+      return;
     case "atomic": {
       const place = `&${name(statement.name)}[${spell(statement.index, spelling)}]`;
       const call = `${statement.op === "add" ? "atomicAdd" : "atomicMax"}(${place}, ${spell(statement.value, spelling)});`;
-      return writer.line(statement.result === undefined ? call : `let ${name(statement.result)} = ${call}`);
+      writer.line(statement.result === undefined ? call : `let ${name(statement.result)} = ${call}`);
+      return;
     }
     case "if":
       writer.line(`if (${spell(statement.condition, spelling)}) {`);
-      writer.indented(() => writeBlock(statement.then, spelling, writer));
+      writer.indented(() => writeBlock(statement.body, spelling, writer));
       if (statement.otherwise.length > 0) {
         writer.line("} else {");
         writer.indented(() => writeBlock(statement.otherwise, spelling, writer));
       }
-      return writer.line("}");
+      writer.line("}");
+      return;
     case "for": {
       const variable = name(statement.variable);
       const [start, end, step] = [statement.start, statement.end, statement.step].map((part) => spell(part, spelling));
@@ -48,32 +55,38 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
         spelling,
       );
       if (statement.unroll) throw new InternalError(`loop over ${variable} up to ${end} was not expanded`);
-      return writer.block(`for (var ${variable} = ${start}; ${condition}; ${variable} += ${step}) {`, () =>
+      writer.block(`for (var ${variable} = ${start}; ${condition}; ${variable} += ${step}) {`, () =>
         writeBlock(statement.body, spelling, writer),
       );
+      return;
     }
     case "while":
-      return writer.block(`while (${spell(statement.condition, spelling)}) {`, () =>
+      writer.block(`while (${spell(statement.condition, spelling)}) {`, () =>
         writeBlock(statement.body, spelling, writer),
       );
+      return;
     case "break":
-      return writer.line("break;");
+      writer.line("break;");
+      return;
     case "barrier":
-      return writer.line("workgroupBarrier();");
+      writer.line("workgroupBarrier();");
+      return;
     case "uniform-load": {
       const place = `&${name(statement.array)}[${spell(statement.index, spelling)}]`;
-      return writer.line(`let ${name(statement.name)} = workgroupUniformLoad(${place});`);
+      writer.line(`let ${name(statement.name)} = workgroupUniformLoad(${place});`);
+      return;
     }
     case "subgroup": {
       const operand = statement.operand === undefined ? "" : `, ${statement.operand}u`;
       const value = spell(statement.value, spelling);
-      return writer.line(`let ${name(statement.name)} = ${subgroupFunctions[statement.op]}(${value}${operand});`);
+      writer.line(`let ${name(statement.name)} = ${subgroupFunctions[statement.op]}(${value}${operand});`);
+      return;
     }
     case "comment":
       for (const line of wrapWords(statement.text, 110)) writer.line(`// ${line}`);
       return;
     default:
-      return unreachable(statement);
+      unreachable(statement);
   }
 }
 
@@ -81,7 +94,10 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
 function writeAssign(name: string, value: Parameters<typeof spell>[0], spelling: Spelling, writer: Writer): void {
   if (value.kind === "binary" && value.left.kind === "local" && spelling.names.get(value.left.name) === name) {
     const sign = { add: "+", sub: "-", mul: "*", div: "/" }[value.op as string];
-    if (sign !== undefined) return writer.line(`${name} ${sign}= ${spell(value.right, spelling)};`);
+    if (sign !== undefined) {
+      writer.line(`${name} ${sign}= ${spell(value.right, spelling)};`);
+      return;
+    }
   }
   writer.line(`${name} = ${spell(value, spelling)};`);
 }
@@ -91,7 +107,10 @@ function writeStore(store: Store, spelling: Spelling, writer: Writer): void {
   const value = spell(store.value, spelling);
   const atomic = store.space === "workgroup" && spelling.atomics.has(store.name);
   const text = atomic ? `atomicStore(&${place}, ${value});` : `${place} = ${value};`;
-  if (store.when === undefined) return writer.line(text);
+  if (store.when === undefined) {
+    writer.line(text);
+    return;
+  }
   writer.block(`if (${spell(store.when, spelling)}) {`, () => writer.line(text));
 }
 

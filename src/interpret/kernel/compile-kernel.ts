@@ -145,15 +145,19 @@ class KernelCompiler implements LaneCode {
     switch (statement.kind) {
       case "let":
       case "var":
-        return this.assign(statement.name, statement.value, true);
+        this.assign(statement.name, statement.value, true);
+        return;
       case "assign":
-        return this.assign(statement.name, statement.value, false);
+        this.assign(statement.name, statement.value, false);
+        return;
       case "registers": {
         const size = statement.length * widthOf(statement.type);
-        return this.line(`a_${statement.name}.fill(0, t * ${size}, t * ${size} + ${size});`);
+        this.line(`a_${statement.name}.fill(0, t * ${size}, t * ${size} + ${size});`);
+        return;
       }
       case "store":
-        return this.store(statement);
+        this.store(statement);
+        return;
       case "atomic": {
         const index = this.scalar(statement.index);
         const value = this.scalar(statement.value);
@@ -170,10 +174,11 @@ class KernelCompiler implements LaneCode {
       }
       case "if":
         this.line(`if (${this.scalar(statement.condition)}) {`);
-        for (const inner of statement.then) this.laneStatement(inner);
+        for (const inner of statement.body) this.laneStatement(inner);
         this.line("} else {");
         for (const inner of statement.otherwise) this.laneStatement(inner);
-        return this.line("}");
+        this.line("}");
+        return;
       case "for": {
         const [start, end, step] = [statement.start, statement.end, statement.step].map((bound) => this.scalar(bound));
         const counter = this.temporary();
@@ -191,9 +196,13 @@ class KernelCompiler implements LaneCode {
         return;
       }
       case "break":
-        if (this.laneLoops > 0) return this.line("break;");
+        if (this.laneLoops > 0) {
+          this.line("break;");
+          return;
+        }
         for (const mask of this.loopMasks ?? []) this.line(`${mask}[t] = 0;`);
-        return this.line("continue lanes;");
+        this.line("continue lanes;");
+        return;
       case "comment":
         return;
       case "barrier":
@@ -201,7 +210,7 @@ class KernelCompiler implements LaneCode {
       case "subgroup":
         throw new InternalError(`${statement.kind} in code of one invocation`);
       default:
-        return unreachable(statement);
+        unreachable(statement);
     }
   }
 
@@ -308,17 +317,23 @@ class KernelCompiler implements LaneCode {
   private together(statement: Statement, mask: string): void {
     switch (statement.kind) {
       case "barrier":
-        return this.line(`rt.barrier(${mask}, "barrier");`);
+        this.line(`rt.barrier(${mask}, "barrier");`);
+        return;
       case "uniform-load":
-        return this.uniformLoad(statement, mask);
+        this.uniformLoad(statement, mask);
+        return;
       case "subgroup":
-        return this.subgroup(statement, mask);
+        this.subgroup(statement, mask);
+        return;
       case "if":
-        return this.jointIf(statement, mask);
+        this.jointIf(statement, mask);
+        return;
       case "for":
-        return this.jointFor(statement, mask);
+        this.jointFor(statement, mask);
+        return;
       case "while":
-        return this.jointWhile(statement, mask);
+        this.jointWhile(statement, mask);
+        return;
       default:
         throw new InternalError(`${statement.kind} is not a statement where invocations meet`);
     }
@@ -336,7 +351,7 @@ class KernelCompiler implements LaneCode {
       this.line(`if (${this.scalar(statement.condition)}) ${then}[t] = 1; else ${otherwise}[t] = 1;`);
     });
     for (const [branch, block] of [
-      [then, statement.then],
+      [then, statement.body],
       [otherwise, statement.otherwise],
     ] as const) {
       if (block.length === 0) continue;
@@ -471,7 +486,7 @@ function regionsOf(block: readonly Statement[]): readonly Region[] {
 /** Whether a statement can leave a loop around it. */
 function breaksOut(statement: Statement): boolean {
   if (statement.kind === "break") return true;
-  return statement.kind === "if" && [...statement.then, ...statement.otherwise].some(breaksOut);
+  return statement.kind === "if" && [...statement.body, ...statement.otherwise].some(breaksOut);
 }
 
 /** Names that one region declares and another one uses, and names that are set where invocations meet. */
@@ -506,7 +521,7 @@ function findCrossingNames(body: readonly Statement[]): ReadonlySet<string> {
       const name = declaredName(statement);
       if (name !== undefined) crossing.add(name);
       if (statement.kind === "if") {
-        visit(statement.then);
+        visit(statement.body);
         visit(statement.otherwise);
       } else if (statement.kind === "for" || statement.kind === "while") visit(statement.body);
     }

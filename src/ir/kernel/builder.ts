@@ -45,7 +45,7 @@ import type { Access, BufferDeclaration, BufferRole, Kernel, ParamDeclaration, W
 import * as make from "./make-expression.js";
 import { inferRequirements } from "./requirements.js";
 import type { Statement, Subgroup } from "./statements.js";
-import { isInteger, type ScalarType, scalarOf, type ValueType } from "./types.js";
+import { isInteger, scalarOf, type ValueType } from "./types.js";
 import { lift, type Operand, Value } from "./value.js";
 
 export type { ScalarType, ValueType } from "./types.js";
@@ -201,7 +201,7 @@ export class KernelBuilder {
 
   if(condition: Value, then: () => void, otherwise: () => void = () => {}): void {
     require(condition.type === "bool", `if takes a bool, not ${condition.type}`);
-    const statement = { condition: condition.expression, then: this.block(then), otherwise: this.block(otherwise) };
+    const statement = { condition: condition.expression, body: this.block(then), otherwise: this.block(otherwise) };
     this.emit({ kind: "if", ...statement });
   }
 

@@ -1,4 +1,4 @@
-import type { ArithmeticOp, Expression } from "./expressions.js";
+import type { ArithmeticOp, ComparisonOp, Expression } from "./expressions.js";
 import { constant } from "./make-expression.js";
 import { isInteger, widthOf } from "./types.js";
 
@@ -51,4 +51,24 @@ function exactResult(op: ArithmeticOp, a: number, b: number): number {
 /** Whether an operator is one that `foldInteger` takes. */
 export function isArithmetic(op: string): op is ArithmeticOp {
   return ["add", "sub", "mul", "div", "rem", "min", "max"].includes(op);
+}
+
+/** The outcome of comparing two integer constants; nothing when one of them is not known. */
+export function foldComparison(op: ComparisonOp, left: Expression, right: Expression): boolean | undefined {
+  if (left.kind !== "constant" || right.kind !== "constant" || !isInteger(left.type)) return undefined;
+  const [a, b] = [left.value, right.value];
+  switch (op) {
+    case "eq":
+      return a === b;
+    case "ne":
+      return a !== b;
+    case "lt":
+      return a < b;
+    case "le":
+      return a <= b;
+    case "gt":
+      return a > b;
+    case "ge":
+      return a >= b;
+  }
 }

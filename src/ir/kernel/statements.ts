@@ -69,7 +69,7 @@ export interface Atomic {
 export interface If {
   readonly kind: "if";
   readonly condition: Expression;
-  readonly then: readonly Statement[];
+  readonly body: readonly Statement[];
   readonly otherwise: readonly Statement[];
 }
 

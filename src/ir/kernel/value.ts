@@ -7,7 +7,7 @@
  */
 import { InternalError } from "../../diagnostics/diagnostic.js";
 import type { ArithmeticOp, BinaryOp, BitOp, ComparisonOp, Expression, HalfFormat, UnaryOp } from "./expressions.js";
-import { foldInteger } from "./fold.js";
+import { foldComparison, foldInteger } from "./fold.js";
 import * as make from "./make-expression.js";
 import { type ScalarType, scalarOf, type ValueType, type VectorWidth, widthOf } from "./types.js";
 
@@ -130,7 +130,7 @@ export function fma(a: Value, b: Operand, c: Value): Value {
 
 /** `yes` where the condition holds, else `no`. At least one of them is a `Value`, which gives the type. */
 export function select(condition: Operand, yes: Operand, no: Operand): Value {
-  if (typeof condition === "boolean") return condition ? valueOf(yes, no) : valueOf(no, yes);
+  if (typeof condition === "boolean") return condition ? chosen(yes, no) : chosen(no, yes);
   if (typeof condition === "number") throw new InternalError("select takes a condition, not a number");
   const [left, right] = unify(yes, no);
   return new Value(make.select(condition.expression, left.expression, right.expression));
@@ -158,7 +158,7 @@ export function lift(operand: Operand, type: ValueType): Value {
   return fill(new Value(make.constant(scalarOf(type), Number(operand))), type);
 }
 
-function valueOf(operand: Operand, other: Operand): Value {
+function chosen(operand: Operand, other: Operand): Value {
   return unify(operand, other)[0];
 }
 
@@ -178,7 +178,9 @@ function apply(op: UnaryOp, operand: Value): Value {
 }
 
 function compare(op: ComparisonOp, left: Value, right: Operand): Value {
-  return binary(op, ...unify(left, right));
+  const [a, b] = unify(left, right);
+  const folded = foldComparison(op, a.expression, b.expression);
+  return folded === undefined ? binary(op, a, b) : bool(folded);
 }
 
 function logic(op: "and" | "or", left: Value, right: Operand): Value {
@@ -217,5 +219,8 @@ function convert(value: Value, scalar: ScalarType): Value {
   if (scalarOf(value.type) === scalar) return new Value(value.expression);
   const { expression } = value;
   if (expression.kind === "constant" && expression.type !== "bool" && scalar === "f32") return f32(expression.value);
+  if (expression.kind === "constant" && expression.type === "u32" && scalar === "i32") return i32(expression.value | 0);
+  if (expression.kind === "constant" && expression.type === "i32" && scalar === "u32")
+    return u32(expression.value >>> 0);
   return new Value(make.convert(expression, scalar));
 }

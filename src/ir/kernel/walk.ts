@@ -104,7 +104,7 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
 export function blocksOf(statement: Statement): readonly (readonly Statement[])[] {
   switch (statement.kind) {
     case "if":
-      return [statement.then, statement.otherwise];
+      return [statement.body, statement.otherwise];
     case "for":
     case "while":
       return [statement.body];
@@ -138,7 +138,7 @@ export function mapStatement(
       return {
         ...statement,
         condition: map(statement.condition),
-        then: mapBlock(statement.then),
+        body: mapBlock(statement.body),
         otherwise: mapBlock(statement.otherwise),
       };
     case "while":
