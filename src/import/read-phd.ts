@@ -39,17 +39,22 @@ export function readPhd(
   collector: DiagnosticCollector,
 ): PhdConfig | undefined {
   const errorsBefore = collector.diagnostics.length;
-  const choice = <T extends string>(key: Key, choices: readonly T[]) =>
-    readChoice(key, choices, fromFlag(key, overrides) ?? fromBlock(block, key, () => block?.string(key)), collector);
-  const count = (key: "repeat" | "window" | "chunk", rule: NumberRule) =>
-    overrides[key] === "none"
-      ? (block?.get(key), undefined)
-      : (checkedFlag(key, overrides, rule, collector) ?? fromBlock(block, key, () => block?.number(key, rule)));
+  // The block is read before it is overridden, so that its keys count as understood.
+  const choice = <T extends string>(key: Key, choices: readonly T[]) => {
+    const given = fromBlock(block, key, () => block?.string(key));
+    return readChoice(key, choices, fromFlag(key, overrides) ?? given, collector);
+  };
+  const count = (key: "repeat" | "window" | "chunk", rule: NumberRule) => {
+    const given = fromBlock(block, key, () => block?.number(key, rule));
+    return overrides[key] === "none" ? undefined : (checkedFlag(key, overrides, rule, collector) ?? given);
+  };
 
   const variant = choice("variant", variants);
   const repeat = count("repeat", repeatRule) ?? { value: 1 };
   const window = count("window", windowRule);
-  const unit = choice("window_unit", windowUnits);
+  const anyUnit = choice("window_unit", windowUnits);
+  // Without a window its unit goes too.
+  const unit = overrides.window === "none" && overrides.window_unit === undefined ? undefined : anyUnit;
   const chunk = count("chunk", size);
   const positions = choice("positions", positionRules)?.value ?? "shared";
   block?.reportUnread();
