@@ -448,18 +448,24 @@ describe("flags", () => {
     expect(
       report({ phd: { variant: "phd-cswa", repeat: 3, window: 16, chunk: 32 } }, { variant: "phd-swa" }),
     ).toMatchInlineSnapshot(`
-      "error[PHD0504]: The key "variant" in "phd" is not understood
-        config.json:9:3
-      9 |   "variant": "phd-cswa",
-        |   ^^^^^^^^^
-      Hint: If it has no effect on inference, remove it; docs/import.md lists the keys that phdc reads and ignores."
+      "error[PHD0522]: Variant phd-swa has no chunk
+        config.json:12:12
+      12 |   "chunk": 32
+         |            ^^
+        command line:1:1
+       1 | --variant phd-swa
+         | ----------------- the variant
+      Hint: Use phd-cswa, or take it away with --chunk none."
     `);
     expect(report({ phd: { variant: "phd", repeat: 3 } }, { variant: "vanilla" })).toMatchInlineSnapshot(`
-      "error[PHD0504]: The key "variant" in "phd" is not understood
-        config.json:9:3
-      9 |   "variant": "phd",
-        |   ^^^^^^^^^
-      Hint: If it has no effect on inference, remove it; docs/import.md lists the keys that phdc reads and ignores."
+      "error[PHD0523]: Variant vanilla does not repeat, but repeat is 3
+        config.json:10:13
+      10 |   "repeat": 3
+         |             ^
+        command line:1:1
+       1 | --variant vanilla
+         | ----------------- the variant
+      Hint: Give --repeat 1, or another variant."
     `);
   });
 
