@@ -86,7 +86,7 @@ describe("elementwise expressions", () => {
         function: name as keyof typeof functions,
         input: operand("x"),
       };
-      runKernel(map({ width: x.length, expression, operands: [{ name: "x", of: "element" }] }), {
+      runKernel(map({ width: x.length, expression, operands: [{ name: "x", of: "element" }], outputRows: "table" }), {
         buffers: { x, output },
         params: { row_base: 0, row_count: 1 },
         workgroups: [1, 1, 1],
@@ -115,7 +115,7 @@ describe("elementwise expressions", () => {
       { name: "gain", of: "column" },
       { name: "output", of: "element" },
     ] as const;
-    runKernel(map({ width, expression, operands }), {
+    runKernel(map({ width, expression, operands, outputRows: "table" }), {
       buffers: { x, gain, output },
       params: { row_base: 1, row_count: 3 },
       workgroups: [1, 1, 1],
@@ -135,7 +135,7 @@ describe.each([
       const [x, weight, before] = [randomFloats(1, 4 * width), randomFloats(2, width), randomFloats(3, 4 * width)];
       const output = before.slice();
       const options = {
-        ...{ width, epsilon: 1e-5, weight: true, capabilities },
+        ...{ width, heads: 1, epsilon: 1e-5, weight: true, outputRows: "table" as const, capabilities },
         epilogue: { kind: "binary", function: "add", left: element, right: operand("output") },
         operands: [{ name: "output", of: "element" }],
       } as const;
@@ -312,4 +312,41 @@ describe("storing keys", () => {
   it("stores nothing for a group that nobody reads", () => check({ width: 8, rotate: true, groups: [0] }));
   it("finishes queries alone", () => check({ width: 8, rotate: true, norm: "head", what: "queries" }));
   it("stores keys alone", () => check({ width: 8, rotate: true, norm: "row", what: "keys" }));
+});
+
+describe("a norm per head", () => {
+  it("norms every head of a row by itself, with one weight for all of them", () => {
+    const [heads, part] = [3, 10];
+    const width = heads * part;
+    const [x, weight, gain] = [randomFloats(1, 2 * width), randomFloats(2, part), randomFloats(3, part)];
+    const output = new Float32Array(2 * width);
+    const options = {
+      ...{ width, heads, epsilon: 1e-5, weight: true, outputRows: "table" as const, capabilities: withoutSubgroups },
+      epilogue: { kind: "binary", function: "multiply", left: element, right: operand("gain") },
+      operands: [{ name: "gain", of: "column", period: part }],
+    } as const;
+    runKernel(norm(options), {
+      buffers: { input: x, norm_weight: weight, gain, output },
+      params: { row_base: 0, row_count: 2 },
+      workgroups: [4, 2, 1],
+    });
+    const expected = Array.from({ length: 2 * heads }, (_, head) =>
+      rmsNorm([...x.subarray(head * part, (head + 1) * part)], 1e-5, weight).map((value, i) => value * gain[i]!),
+    ).flat();
+    expect(largestDifference(output, expected)).toBeLessThan(tolerance);
+  });
+});
+
+describe("rows that are packed for the logits", () => {
+  it("stand at the front, whatever row of the table they come from", () => {
+    const x = Float32Array.from([0, 0, 1, 2, 3, 4]);
+    const output = new Float32Array(4);
+    const operands = [{ name: "x", of: "element" }] as const;
+    runKernel(map({ width: 2, expression: operand("x"), operands, outputRows: "packed" }), {
+      buffers: { x, output },
+      params: { row_base: 1, row_count: 2 },
+      workgroups: [1, 1, 1],
+    });
+    expect([...output]).toEqual([1, 2, 3, 4]);
+  });
 });

@@ -24,6 +24,8 @@ export interface Operand {
   readonly name: string;
   /** `element`: same row and column of [rows, width]. `column`: entry of a vector [width]. */
   readonly of: "element" | "column";
+  /** Entries of a vector that is shorter than the row, and repeats. */
+  readonly period?: number;
 }
 
 export const accumulator: ElementExpression = { kind: "accumulator", index: 0 };
@@ -47,8 +49,12 @@ export function operandReader(
   element: Value,
   column: Value,
 ): ReadOperand {
-  const kinds = new Map(operands.map((operand) => [operand.name, operand.of]));
-  return (name) => buffers.get(name)!.at(kinds.get(name) === "column" ? column : element);
+  const byName = new Map(operands.map((operand) => [operand.name, operand]));
+  return (name) => {
+    const { of, period } = byName.get(name)!;
+    const index = of === "element" ? element : period === undefined ? column : column.rem(period);
+    return buffers.get(name)!.at(index);
+  };
 }
 
 /** Names the result of every function on the way, so that no operand is computed twice. */

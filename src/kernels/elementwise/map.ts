@@ -13,14 +13,15 @@ export interface MapOptions {
   readonly width: number;
   readonly expression: ElementExpression;
   readonly operands: readonly Operand[];
+  readonly outputRows: "table" | "packed";
 }
 
 const workgroupSize = 64;
 
 /** Computes an elementwise expression for every element of the rows. One invocation per element. */
-export function map({ width, expression, operands }: MapOptions): Kernel {
+export function map({ width, expression, operands, outputRows }: MapOptions): Kernel {
   return buildKernel(
-    `map_${width}`,
+    outputRows === "packed" ? `map_packed_${width}` : `map_${width}`,
     {
       doc: "Computes an elementwise expression for every element of the rows. One invocation per element.",
       dispatch: `ceil(row_count * ${width} / ${workgroupSize}) workgroups over x and y`,
@@ -34,7 +35,7 @@ export function map({ width, expression, operands }: MapOptions): Kernel {
       k.if(index.lt(range.count.mul(width)), () => {
         const element = k.let("element", range.base.mul(width).add(index));
         const read = operandReader(operands, buffers, element, index.rem(width));
-        output.set(element, emitElement(k, expression, [], read));
+        output.set(outputRows === "packed" ? index : element, emitElement(k, expression, [], read));
       });
     },
   );

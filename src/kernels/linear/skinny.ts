@@ -134,9 +134,11 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
         const scaled = scale ? total.mul(scale) : total;
         return k.let("product", bias ? scaled.add(bias.at(outputColumn.add(matrix * outputs))) : scaled);
       });
-      const outputRow = options.outputRows === "packed" ? firstRow.add(row) : range.base.add(firstRow).add(row);
+      const tableRow = range.base.add(firstRow).add(row);
+      const outputRow = options.outputRows === "packed" ? firstRow.add(row) : tableRow;
       const place = k.let("place", outputRow.mul(outputs).add(outputColumn));
-      const read = operandReader(options.operands, operands, place, outputColumn);
+      const element = options.outputRows === "packed" ? tableRow.mul(outputs).add(outputColumn) : place;
+      const read = operandReader(options.operands, operands, element, outputColumn);
       output.set(place, emitElement(k, options.epilogue, accumulators, read));
     });
   });

@@ -140,9 +140,11 @@ function body(k: KernelBuilder, options: LinearOptions): void {
           const scaled = scale ? sum.mul(scale) : sum;
           return k.let("product", bias ? scaled.add(bias.at(outputColumn.add(matrix * outputs))) : scaled);
         });
-        const outputRow = options.outputRows === "packed" ? firstRow.add(row) : range.base.add(firstRow).add(row);
+        const tableRow = range.base.add(firstRow).add(row);
+        const outputRow = options.outputRows === "packed" ? firstRow.add(row) : tableRow;
         const target = k.let("place", outputRow.mul(outputs).add(outputColumn));
-        const read = operandReader(options.operands, operands, target, outputColumn);
+        const element = options.outputRows === "packed" ? tableRow.mul(outputs).add(outputColumn) : target;
+        const read = operandReader(options.operands, operands, element, outputColumn);
         output.set(target, emitElement(k, options.epilogue, accumulators, read));
       });
     }
