@@ -107,3 +107,12 @@ export const moveWorkgroupSize = 64;
 export function headVector(width: number): 1 | 2 | 4 {
   return width % 4 === 0 ? 4 : width % 2 === 0 ? 2 : 1;
 }
+
+/** `decode_attention_16x4_64_f16`: query heads × key heads, width, rows of a tile, and the cache's type where it is not f32. */
+export function kernelName(kind: string, { heads, kvHeads, width, tileRows, cache }: AttentionOptions): string {
+  return [kind, `${heads}x${kvHeads}`, `w${width}`, `r${tileRows}`, cache !== "f32" && cache].filter(Boolean).join("_");
+}
+
+export function describeHeads({ heads, kvHeads, width }: AttentionShape): string {
+  return `${heads} query heads, ${kvHeads} key heads, width ${width}`;
+}

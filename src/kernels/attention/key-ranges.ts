@@ -1,0 +1,120 @@
+/**
+ * Which keys a block of query rows has to look at, and where they stand.
+ */
+import type { AttendPart, KeyGroup } from "../../ir/graph/ops.js";
+import { i32, type KernelBuilder, type Memory, max, min, type Value } from "../../ir/kernel/builder.js";
+import { floorMod, integerValue } from "../../ir/kernel/from-integer.js";
+import { vectorOf } from "../../ir/kernel/types.js";
+import { type AttentionOptions, headVector } from "./options.js";
+import type { QueryBlock } from "./query-block.js";
+
+/** A key group that some query sees, with the buffer of its keys and values. */
+export interface BoundGroup {
+  /** Place in the graph's groups. */
+  readonly number: number;
+  readonly group: KeyGroup;
+  readonly part: AttendPart;
+  readonly keys: Memory;
+  /** Slots per sequence. */
+  readonly slots: Value;
+}
+
+/** Binds the buffers of the groups that are read at all. */
+export function bindGroups(k: KernelBuilder, options: AttentionOptions): BoundGroup[] {
+  return options.groups.flatMap((group, number) => {
+    const part = options.parts[number]!;
+    if (part.density === "empty") return [];
+    const keys = k.read(`keys_${number}`, vectorOf(options.cache, headVector(options.width)), "cache");
+    return [{ number, group, part, keys, slots: k.param(`slots_${number}`) }];
+  });
+}
+
+export const copiesIn = ({ firstCopy, lastCopy }: KeyGroup): number => lastCopy - firstCopy + 1;
+
+/** Indices of a group, [from, to); every row of the block sees all of [fullFrom, fullTo), which may be empty. All i32. */
+export interface KeyRange {
+  readonly from: Value;
+  readonly to: Value;
+  readonly fullFrom: Value;
+  readonly fullTo: Value;
+}
+
+/**
+ * The hull of what the rows of the block see in each group.
+ *
+ * Every invocation walks all rows of the tile: a few dozen loads from the cache, but no barrier, and the results are
+ * uniform by construction, so that loops with barriers may run over them.
+ */
+export function keyRanges(k: KernelBuilder, block: QueryBlock, groups: readonly BoundGroup[]): KeyRange[] {
+  const hulls = groups.map(({ number }) => ({
+    from: k.var(`from_${number}`, i32(farAway)),
+    to: k.var(`to_${number}`, i32(0)),
+    fullFrom: k.var(`full_from_${number}`, i32(0)),
+    fullTo: k.var(`full_to_${number}`, i32(farAway)),
+  }));
+  k.for("tile_row", { from: block.firstTileRow, to: block.endTileRow }, (tileRow) => {
+    const row = k.let("table_row", block.tableRow(tileRow));
+    const query = { pos: k.let("pos", block.position(row)), copy: k.let("copy", block.copy(row)) };
+    groups.forEach((group, index) => {
+      const hull = hulls[index]!;
+      const { lo, hi } = boundsOf(k, group, query, block.length);
+      k.if(lo.lt(hi), () => {
+        hull.from.set(min(hull.from, lo));
+        hull.to.set(max(hull.to, hi));
+      });
+      hull.fullFrom.set(max(hull.fullFrom, lo));
+      hull.fullTo.set(min(hull.fullTo, hi));
+    });
+  });
+  return hulls;
+}
+
+/** Larger than any index, and far from wrapping. */
+const farAway = 2 ** 30;
+
+/** First and one past the last key that the bounds of a part give a query, inside what exists. */
+export function boundsOf(k: KernelBuilder, { group, part }: BoundGroup, query: QueryToken, length: Value) {
+  const symbols = { values: { q_pos: query.pos, q_copy: query.copy }, nonNegative: queryNames };
+  const existing = length.mul(copiesIn(group));
+  return {
+    lo: k.let("lo", max(integerValue(k, part.lo, symbols), 0)),
+    hi: k.let("hi", min(integerValue(k, part.hi, symbols), existing)),
+  };
+}
+
+const queryNames: ReadonlySet<string> = new Set(["q_pos", "q_copy"]);
+
+/** A query's coordinates, i32. */
+export interface QueryToken {
+  readonly pos: Value;
+  readonly copy: Value;
+}
+
+/** Finds keys and values of one group and sequence for one key head. */
+export interface KeyPlaces {
+  /** For the keys from index `start` on: the slot of the first. Uniform, computed once per tile. */
+  firstSlot(start: Value): Value;
+  /** First vector of the key that stands `offset` after the one in `firstSlot`. */
+  key(firstSlot: Value, offset: Value): Value;
+  value(firstSlot: Value, offset: Value): Value;
+}
+
+export function keyPlaces(
+  k: KernelBuilder,
+  { number, slots }: BoundGroup,
+  block: QueryBlock,
+  batch: Value,
+  { kvHeads, width }: AttentionOptions,
+): KeyPlaces {
+  const headVectors = width / headVector(width);
+  const base = k.let(`base_${number}`, block.sequenceWord(4 + number));
+  const firstKey = k.let(`first_key_${number}`, block.sequence.mul(slots));
+  const firstValue = k.let(`first_value_${number}`, block.sequence.add(batch).mul(slots));
+  const place = (first: Value, slot: Value, offset: Value) =>
+    first.add(slot.add(offset).rem(slots)).mul(kvHeads).add(block.keyHead).mul(headVectors);
+  return {
+    firstSlot: (start) => floorMod(k, start.sub(base), slots.toI32()).toU32(),
+    key: (slot, offset) => place(firstKey, slot, offset),
+    value: (slot, offset) => place(firstValue, slot, offset),
+  };
+}
