@@ -39,7 +39,9 @@
  * row_base, row_count, tile_base, tile_count, and in a layer: layer, and for every key group, by its place g in `groups`: slots_g
  * (slots per sequence of what is bound, the modulus of slot = (i - base) mod slots). Of a step that binds a `store`: keep, ring_slots and
  * scratch_slots of its group in the layer.
- * Of sampling: temperature etc. are parameters of their own kind (SampleParameter).
+ * Of sampling: greedy (1 when the temperature is 0); temperature etc. are parameters of their own kind (SampleParameter).
+ *
+ * The head writes the buffer named `logits`, f32 [batch][vocab], one row per output row.
  */
 import type { Expr } from "./expr.js";
 

@@ -1,0 +1,127 @@
+/**
+ * The device memory of a model and of its sessions.
+ */
+import { bufferUsage, type Device } from "./device.js";
+import { OutOfMemory } from "./errors.js";
+import { evaluate } from "./expr.js";
+import type { BindingSource, Manifest } from "./manifest.js";
+import type { PackedWeight } from "./packing.js";
+import {
+  elementBytes,
+  type PlannedBuffer,
+  roundUp,
+  type SessionShape,
+  scratchName,
+  stepStoreName,
+  storeName,
+  storesOf,
+} from "./shape.js";
+
+/** A buffer as a kernel sees it. */
+export interface BoundBuffer {
+  readonly buffer: GPUBuffer;
+  /** Bytes that are bound, from the start. */
+  readonly size: number;
+}
+
+const storage = bufferUsage.storage | bufferUsage.copyTarget | bufferUsage.copySource;
+
+/** Allocates storage buffers; if the device refuses one, none stays and the error is OutOfMemory. */
+export async function allocate(device: Device, planned: readonly PlannedBuffer[]): Promise<Map<string, GPUBuffer>> {
+  const buffers = new Map<string, GPUBuffer>();
+  try {
+    const total = planned.reduce((sum, { bytes }) => sum + bytes, 0);
+    await device.checked(`${planned.length} buffers of ${total} bytes`, () => {
+      for (const { name, bytes } of planned) {
+        buffers.set(name, device.gpu.createBuffer({ label: name, size: bytes, usage: storage }));
+      }
+    });
+  } catch (error) {
+    for (const buffer of buffers.values()) buffer.destroy();
+    // Dawn throws where other implementations report: a buffer too large for the address space.
+    if (error instanceof RangeError) throw new OutOfMemory("the device has no memory left", { cause: error });
+    throw error;
+  }
+  return buffers;
+}
+
+/** The buffers of a packed weight's parts, by weight, layer and part. */
+export const partName = (weight: string, layer: number | undefined, part: number) =>
+  `${layer === undefined ? weight : `${weight} of layer ${layer}`}${part === 0 ? "" : `, part ${part + 1}`}`;
+
+export function plannedWeightBuffers(weights: readonly PackedWeight[]): PlannedBuffer[] {
+  return weights.flatMap(({ info, layer, parts }) =>
+    parts.map(({ bytes }, part) => ({ name: partName(info.name, layer, part), purpose: "working" as const, bytes })),
+  );
+}
+
+/** Finds what a binding of a step stands for. */
+export class BufferTable {
+  readonly #manifest: Manifest;
+  readonly #shape: SessionShape;
+  readonly #weights: ReadonlyMap<string, GPUBuffer>;
+  readonly #session: ReadonlyMap<string, GPUBuffer>;
+  readonly #perLayer: ReadonlySet<string>;
+
+  constructor(
+    manifest: Manifest,
+    shape: SessionShape,
+    weights: ReadonlyMap<string, GPUBuffer>,
+    session: ReadonlyMap<string, GPUBuffer>,
+  ) {
+    this.#manifest = manifest;
+    this.#shape = shape;
+    this.#weights = weights;
+    this.#session = session;
+    this.#perLayer = new Set(manifest.weights.filter(({ perLayer }) => perLayer).map(({ name }) => name));
+  }
+
+  find(
+    source: BindingSource,
+    at: { readonly phase: "prefill" | "decode"; readonly layer: number | undefined; readonly part: number | undefined },
+  ): BoundBuffer {
+    switch (source.kind) {
+      case "buffer":
+        return this.working(source.name);
+      case "table":
+        return this.#whole(this.#session, source.name);
+      case "weight": {
+        const layer = this.#perLayer.has(source.name) ? at.layer : undefined;
+        return this.#whole(this.#weights, partName(source.name, layer, at.part ?? 0));
+      }
+      case "keys":
+        return this.#keys(source.group, at.layer!, at.phase);
+      case "store":
+        return this.#whole(this.#session, storeName(at.layer!, source.group));
+      case "control":
+        return this.control(at.phase);
+      case "decode-control":
+        return this.control("decode");
+    }
+  }
+
+  control(phase: "prefill" | "decode"): BoundBuffer {
+    return this.#whole(this.#session, `control of ${phase}`);
+  }
+
+  /** A buffer of the manifest, which may share memory with others. */
+  working(name: string): BoundBuffer {
+    const info = this.#manifest.buffers.find((buffer) => buffer.name === name);
+    if (info === undefined) throw new Error(`the manifest has no buffer ${name}`);
+    const size = roundUp(Math.max(1, evaluate(info.length, this.#shape.symbols) * elementBytes[info.element]));
+    return { buffer: this.#whole(this.#session, info.slot).buffer, size };
+  }
+
+  #keys(group: string, layer: number, phase: "prefill" | "decode"): BoundBuffer {
+    const store = storesOf(this.#manifest, layer).find((candidate) => candidate.group === group)!;
+    if (store.layout === "forever") return this.#whole(this.#session, storeName(layer, group));
+    if (phase === "prefill") return this.#whole(this.#session, scratchName(group));
+    return this.#whole(this.#session, store.layout === "step" ? stepStoreName(group) : storeName(layer, group));
+  }
+
+  #whole(buffers: ReadonlyMap<string, GPUBuffer>, name: string): BoundBuffer {
+    const buffer = buffers.get(name);
+    if (buffer === undefined) throw new Error(`no buffer is named ${name}`);
+    return { buffer, size: buffer.size };
+  }
+}

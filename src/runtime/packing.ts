@@ -1,0 +1,146 @@
+/**
+ * Weights on their way to the device: which bytes of which source tensor go where in which buffer.
+ */
+import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
+import { type FloatDtype, isFloatDtype } from "./dtype.js";
+import { OutOfMemory, WeightsError } from "./errors.js";
+import type { Element, Manifest, WeightInfo } from "./manifest.js";
+import { nearestName } from "./nearest-name.js";
+import { elementBytes, roundUp, type SizeLimits } from "./shape.js";
+
+/** Rows [base, base + rows) of a packed weight, in a buffer of their own. */
+export interface WeightPart {
+  readonly base: number;
+  readonly rows: number;
+  /** Of the buffer; a multiple of 16. */
+  readonly bytes: number;
+}
+
+/** A packed weight of one layer, or of none. */
+export interface PackedWeight {
+  readonly info: WeightInfo;
+  readonly layer: number | undefined;
+  readonly parts: readonly WeightPart[];
+}
+
+/** A run of bytes of a source tensor in a packed weight. */
+export interface Placement {
+  readonly weight: PackedWeight;
+  /** Where the tensor starts in the packed weight, in elements. */
+  readonly element: number;
+}
+
+/** Splits start at multiples of this many rows, so that no kernel's tile straddles two parts. */
+const splitRows = 256;
+
+/** The packed weights of a model, split where a buffer would exceed the limits. */
+export function planWeights(manifest: Manifest, limits: SizeLimits): PackedWeight[] {
+  return manifest.weights.flatMap((info) => {
+    const parts = splitIntoParts(info, Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize));
+    return layersOf(manifest, info).map((layer) => ({ info, layer, parts }));
+  });
+}
+
+function layersOf(manifest: Manifest, info: WeightInfo): readonly (number | undefined)[] {
+  if (!info.perLayer) return [undefined];
+  return info.layers ?? Array.from({ length: manifest.model.layers }, (_, layer) => layer);
+}
+
+function splitIntoParts(info: WeightInfo, limit: number): readonly WeightPart[] {
+  const { rows, columns, element, name } = info;
+  const rowBytes = columns * elementBytes[element];
+  const whole = roundUp(rows * rowBytes);
+  if (whole <= limit) return [{ base: 0, rows, bytes: whole }];
+
+  const most = Math.floor(limit / rowBytes / splitRows) * splitRows;
+  if (!info.splittable || most === 0) {
+    throw new OutOfMemory(`the weight ${name} needs ${whole} bytes in one buffer and the device allows ${limit}`, {
+      details: { weight: name, bytes: whole, limit },
+      hint: "Use a narrower type for the weights, or another adapter.",
+    });
+  }
+  const parts: WeightPart[] = [];
+  for (let base = 0; base < rows; base += most) {
+    const count = Math.min(most, rows - base);
+    parts.push({ base, rows: count, bytes: roundUp(count * rowBytes) });
+  }
+  return parts;
+}
+
+export function weightBytes(weights: readonly PackedWeight[]): number {
+  return weights.reduce((total, { parts }) => total + parts.reduce((sum, { bytes }) => sum + bytes, 0), 0);
+}
+
+/** The full name of a source tensor in a layer. */
+export function tensorName(template: string, layer: number | undefined): string {
+  return layer === undefined ? template : template.replaceAll("{l}", String(layer));
+}
+
+/** Where each tensor of the checkpoint goes; tensors that no weight asks for are absent. */
+export function placementsOf(weights: readonly PackedWeight[]): Map<string, Placement[]> {
+  const placements = new Map<string, Placement[]>();
+  for (const weight of weights) {
+    for (const { tensor, row } of weight.info.sources) {
+      const name = tensorName(tensor, weight.layer);
+      const places = placements.get(name) ?? [];
+      places.push({ weight, element: row * weight.info.columns });
+      placements.set(name, places);
+    }
+  }
+  return placements;
+}
+
+/** Everything about a checkpoint that does not fit the model: each missing tensor, wrong shape and unreadable type. */
+export function findMisfits(weights: readonly PackedWeight[], checkpoint: Checkpoint): WeightsError[] {
+  const misfits = new Map<string, WeightsError>();
+  for (const { info, layer } of weights) {
+    for (const { tensor, shape, zeros } of info.sources) {
+      const name = tensorName(tensor, layer);
+      const found = checkpoint.tensors.get(name);
+      if (misfits.has(name) || (found === undefined && zeros)) continue;
+      const misfit = found === undefined ? absent(name, shape, checkpoint) : misfitOf(found, shape);
+      if (misfit !== undefined) misfits.set(name, misfit);
+    }
+  }
+  return [...misfits.values()];
+}
+
+function absent(name: string, shape: readonly number[], checkpoint: Checkpoint): WeightsError {
+  const nearest = nearestName(name, checkpoint.tensors.keys());
+  return new WeightsError("tensor-absent", `the checkpoint has no tensor ${name} [${shape.join(", ")}]`, {
+    details: { tensor: name, expected: shape, ...(nearest === undefined ? {} : { nearest }) },
+    ...(nearest === undefined ? {} : { hint: `Is it ${nearest}?` }),
+  });
+}
+
+function misfitOf(found: CheckpointTensor, shape: readonly number[]): WeightsError | undefined {
+  const { name, dtype } = found;
+  if (found.shape.join() !== shape.join()) {
+    return new WeightsError(
+      "tensor-shape",
+      `tensor ${name} has shape [${found.shape.join(", ")}] where the model has [${shape.join(", ")}]`,
+      { details: { tensor: name, found: found.shape, expected: shape } },
+    );
+  }
+  if (!isFloatDtype(dtype)) {
+    return new WeightsError("tensor-dtype", `tensor ${name} is ${dtype}, and weights must be F32, F16, BF16 or F64`, {
+      details: { tensor: name, dtype },
+    });
+  }
+  return undefined;
+}
+
+/** How an element type is stored in a checkpoint. */
+export function storedAs(element: Element): FloatDtype {
+  switch (element) {
+    case "f32":
+      return "F32";
+    case "f16":
+      return "F16";
+    case "bf16":
+      return "BF16";
+    case "i32":
+    case "u32":
+      throw new Error(`weights of type ${element} have no conversion`);
+  }
+}
