@@ -1,0 +1,71 @@
+/** Options that several commands share, and readers of their values. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+
+/** A reader of whole numbers from `min` to `max`. */
+export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(
+      max === Number.MAX_SAFE_INTEGER
+        ? `It must be a whole number from ${min}.`
+        : `It must be a whole number from ${min} to ${max}.`,
+    );
+  };
+}
+
+/** A reader of numbers from `min` (or above it) to `max`. */
+export function realNumber(min: number, max = Number.POSITIVE_INFINITY, exclusive = false): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === "" ? Number.NaN : Number(text);
+    if ((exclusive ? value > min : value >= min) && value <= max) return value;
+    const least = exclusive ? `above ${min}` : `from ${min}`;
+    throw new InvalidArgumentError(
+      `It must be a number ${least}${max === Number.POSITIVE_INFINITY ? "" : ` to ${max}`}.`,
+    );
+  };
+}
+
+/** Collects a repeatable option. */
+export function repeated(text: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, text];
+}
+
+/** `--set K=4`, repeatable: parameters of the model by name. */
+export type Settings = Readonly<Record<string, number>>;
+
+export function setting(text: string, previous: Settings = {}): Settings {
+  const [, name, value] = /^([A-Za-z_]\w*)=(.+)$/.exec(text) ?? [];
+  const number = value === undefined || value.trim() === "" ? Number.NaN : Number(value);
+  if (name === undefined || !Number.isFinite(number)) {
+    throw new InvalidArgumentError("It must be NAME=NUMBER, as in --set K=4.");
+  }
+  return { ...previous, [name]: number };
+}
+
+export const jsonOption = () => new Option("--json", "print one JSON document on stdout instead of text");
+export const setOption = () =>
+  new Option("--set <name=value>", "set a parameter of the model (repeatable)").argParser(setting).default({}, "none");
+export const weightsOption = () =>
+  new Option("--weights <dir>", "Hugging Face folder, or a .safetensors file, with the model's tensors");
+export const outputOption = (what: string) => new Option("-o, --output <path>", what);
+
+export const devices = ["auto", "webgpu", "cpu"] as const;
+export type DeviceName = (typeof devices)[number];
+export const deviceOption = () =>
+  new Option("--device <name>", "where to run; one that is named is never replaced by another")
+    .choices(devices)
+    .default("auto");
+
+export const dtypes = ["auto", "f32", "f16"] as const;
+export type DtypeName = (typeof dtypes)[number];
+export const dtypeOption = () =>
+  new Option("--dtype <type>", "element type of weights and caches; auto takes f16 where the adapter has it")
+    .choices(dtypes)
+    .default("auto");
+
+/** Adds several options at once. */
+export function withOptions(command: Command, ...options: readonly Option[]): Command {
+  for (const option of options) command.addOption(option);
+  return command;
+}

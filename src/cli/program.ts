@@ -1,0 +1,192 @@
+/**
+ * The commands and their options. What a command does is in a file of its own under `commands/`, loaded when it runs: `phdc fmt` does
+ * not wait for the GPU libraries.
+ */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { positionRules, variants, windowUnits } from "../import/model-config.js";
+import {
+  deviceOption,
+  dtypeOption,
+  jsonOption,
+  outputOption,
+  realNumber,
+  repeated,
+  setOption,
+  weightsOption,
+  wholeNumber,
+  withOptions,
+} from "./options.js";
+import { exitCodes } from "./report.js";
+import type { Terminal } from "./terminal.js";
+import { version } from "./version.js";
+
+export interface Program {
+  parseAsync(args: string[], options: { from: "user" }): Promise<unknown>;
+  /** What the command that ran said: 0, or 1 when its answer is that something is wrong. */
+  exitCode(): number;
+}
+
+/** A command returns its exit code. */
+type Outcome = Promise<number>;
+
+export function createProgram(terminal: Terminal): Program {
+  let exitCode: number = exitCodes.ok;
+  const settle = async (outcome: Outcome) => {
+    exitCode = await outcome;
+  };
+
+  const program = new Command("phdc")
+    .description("Compiles length-scaled (PHD) transformers, written in .phd, to GPU kernels and host code.")
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.out(text),
+      // Errors are reported by `main`, in the form of all others.
+      writeErr: () => {},
+      getOutHelpWidth: () => 100,
+    })
+    .addHelpText("after", "\nphdc COMMAND --help says more. A file named - is read from stdin.");
+  const command = (usage: string, summary: string) => {
+    const [name] = usage.split(" ");
+    return program
+      .command(usage)
+      .summary(summary)
+      .description(summary)
+      .helpOption("-h, --help", `show help for ${name}`);
+  };
+
+  withOptions(
+    command("import <dir>", "print a model for the config.json of a Hugging Face folder"),
+    outputOption("write to this file instead of stdout"),
+    new Option("--variant <name>", "override phd.variant").choices(variants),
+    new Option("--repeat <K>", "override phd.repeat: copies of every token").argParser(wholeNumber(1)),
+    new Option("--window <W>", "override phd.window; none takes it away").argParser(countOrNone(0)),
+    new Option("--window-unit <unit>", "override phd.window_unit").choices(windowUnits),
+    new Option("--chunk <C>", "override phd.chunk, in positions; none takes it away").argParser(countOrNone(1)),
+    new Option("--positions <rule>", "override phd.positions: the RoPE index of copies").choices(positionRules),
+    new Option("--attend <expr>", "a predicate of your own instead of a variant"),
+    jsonOption(),
+  ).action((dir, options) =>
+    settle(import("./commands/import.js").then((c) => c.importCommand(terminal, dir, options))),
+  );
+
+  withOptions(
+    command("check <file>", "report everything that is wrong with a model"),
+    setOption(),
+    jsonOption(),
+  ).action((file, options) =>
+    settle(import("./commands/check.js").then((c) => c.checkCommand(terminal, file, options))),
+  );
+
+  withOptions(
+    command("fmt <files...>", "format models"),
+    new Option("-w, --write", "write the files instead of printing them"),
+    new Option("--check", "print the files that are not formatted, and exit with 1 if there are any"),
+  ).action((files, options) => settle(import("./commands/fmt.js").then((c) => c.fmtCommand(terminal, files, options))));
+
+  withOptions(
+    command("compile <file>", "compile a model to a package: kernels, manifest, host module"),
+    new Option("--target <target>", "what to compile for").choices(["webgpu"]).default("webgpu"),
+    outputOption("folder to write (replaced if it is an earlier package)"),
+    new Option("--emit <what>", "print one part on stdout instead of writing a package").choices([
+      "graph",
+      "kernels",
+      "wgsl",
+      "manifest",
+      "host",
+    ]),
+    setOption(),
+    weightsOption(),
+    dtypeOption(),
+    new Option("--dump-ir <dir>", "write the graph after every pass to this folder"),
+    new Option("--print-after <pass>", "print the graph after this pass on stderr (repeatable)").argParser(repeated),
+    new Option("--time-passes", "print how long each stage took on stderr"),
+    jsonOption(),
+  ).action((file, options) =>
+    settle(import("./commands/compile.js").then((c) => c.compileCommand(terminal, file, options))),
+  );
+
+  withOptions(
+    command("run <file>", "continue a text: only the continuation is printed"),
+    weightsOption().makeOptionMandatory(),
+    new Option("--prompt <text>", "text to continue; repeat it for a batch").argParser(repeated).makeOptionMandatory(),
+    new Option("--max-tokens <n>", "most tokens to generate").argParser(wholeNumber(1)).default(256),
+    new Option("--temperature <t>", "sample at this temperature instead of taking the likeliest token").argParser(
+      realNumber(0),
+    ),
+    new Option("--top-k <k>", "sample from the k likeliest tokens").argParser(wholeNumber(1)),
+    new Option("--top-p <p>", "sample from the likeliest tokens that together have this probability").argParser(
+      realNumber(0, 1, true),
+    ),
+    new Option("--seed <n>", "seed of the sampling").argParser(wholeNumber(0, 2 ** 32 - 1)).default(0),
+    new Option("--context <n>", "positions that the caches hold").argParser(wholeNumber(1)),
+    deviceOption(),
+    dtypeOption(),
+    setOption(),
+    jsonOption(),
+  ).action((file, options) => settle(import("./commands/run.js").then((c) => c.runCommand(terminal, file, options))));
+
+  withOptions(
+    command("logits <file>", "write the logits of given token ids to a safetensors file"),
+    weightsOption().makeOptionMandatory(),
+    new Option("--ids <path>", "a JSON array, or input_ids of a safetensors file").makeOptionMandatory(),
+    new Option("--prefill <n>", "ids to run as the prompt; the rest is fed one by one")
+      .argParser(wholeInteger)
+      .makeOptionMandatory(),
+    outputOption("safetensors file to write").makeOptionMandatory(),
+    deviceOption(),
+    dtypeOption().choices(["f32", "f16"]).default("f32"),
+    setOption(),
+    jsonOption(),
+  ).action((file, options) =>
+    settle(import("./commands/logits.js").then((c) => c.logitsCommand(terminal, file, options))),
+  );
+
+  withOptions(
+    command("verify <file>", "compare a device with the float64 interpreter, and name the first op that differs"),
+    weightsOption().makeOptionMandatory(),
+    deviceOption(),
+    dtypeOption(),
+    new Option("--tokens <n>", "length of the text that is compared").argParser(wholeNumber(2)).default(24),
+    new Option("--seed <n>", "seed of the text").argParser(wholeNumber(0, 2 ** 32 - 1)).default(0),
+    setOption(),
+    jsonOption(),
+  ).action((file, options) =>
+    settle(import("./commands/verify.js").then((c) => c.verifyCommand(terminal, file, options))),
+  );
+
+  withOptions(
+    command("explain <subject>", "document a diagnostic (PHD0123), or explain the caches and the work of a model"),
+    new Option("--prompt-length <n>", "length of the prompt that the figures are for")
+      .argParser(wholeNumber(1))
+      .default(1024),
+    setOption(),
+    dtypeOption(),
+    jsonOption(),
+  ).action((subject, options) =>
+    settle(import("./commands/explain.js").then((c) => c.explainCommand(terminal, subject, options))),
+  );
+
+  withOptions(command("inspect <path>", "list what a checkpoint or a compiled package holds"), jsonOption()).action(
+    (path, options) => settle(import("./commands/inspect.js").then((c) => c.inspectCommand(terminal, path, options))),
+  );
+
+  withOptions(command("doctor", "say which devices there are and what will run on them"), jsonOption()).action(
+    (options) => settle(import("./commands/doctor.js").then((c) => c.doctorCommand(terminal, options))),
+  );
+
+  return {
+    parseAsync: (args, options) => program.parseAsync(args, options),
+    exitCode: () => exitCode,
+  };
+}
+
+/** Any whole number; the command itself knows the range. */
+function wholeInteger(text: string): number {
+  if (/^-?\d+$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be a whole number.");
+}
+
+function countOrNone(min: number): (text: string) => number | "none" {
+  return (text) => (text === "none" ? text : wholeNumber(min)(text));
+}
