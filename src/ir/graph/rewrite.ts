@@ -25,7 +25,10 @@ export const replacedBy = (...by: ValueId[]): Replacement => ({ kind: "replaced"
  */
 export type Rule = (op: Op, build: BlockBuilder) => Replacement;
 
-export function rewriteGraph(graph: Graph, rule: Rule): Graph {
+/** Called at the end of the graph's own block with what it yields; may append operations and yields something else. */
+export type Finish = (yields: readonly ValueId[], build: BlockBuilder) => readonly ValueId[];
+
+export function rewriteGraph(graph: Graph, rule: Rule, finish: Finish = (yields) => yields): Graph {
   const values = new ValueTable();
   // All names and ids are taken before anything new is made, or a new value could clash with a later old one.
   for (const op of eachOp(graph)) for (const result of op.results) values.adopt(result, result.type);
@@ -36,7 +39,7 @@ export function rewriteGraph(graph: Graph, rule: Rule): Graph {
     return next === undefined ? value : current(next);
   };
 
-  const rewriteBlock = (block: Block): Block => {
+  const rewriteBlock = (block: Block, close: Finish = (yields) => yields): Block => {
     const build = new BlockBuilder(values);
     for (const old of block.ops) {
       build.defaultOrigin = old.origin;
@@ -53,16 +56,20 @@ export function rewriteGraph(graph: Graph, rule: Rule): Graph {
       const replacement = rule(op, build);
       if (replacement === undefined) continue;
       if (replacement.kind === "replaced") {
-        if (replacement.by.length !== old.results.length) throw new InternalError(`${old.kind}: results left without a value`);
+        if (replacement.by.length !== old.results.length)
+          throw new InternalError(`${old.kind}: results left without a value`);
         for (const [index, result] of old.results.entries()) renamed.set(result.id, replacement.by[index]!);
       } else {
         build.append(replacement, adoptResults(replacement, values));
       }
     }
-    return { args: block.args, ops: build.ops, yields: block.yields.map(current) };
+    build.defaultOrigin = undefined;
+    build.defaultRows = undefined;
+    const yields = close(block.yields.map(current), build);
+    return { args: block.args, ops: build.ops, yields };
   };
 
-  return { ...graph, body: rewriteBlock(graph.body) };
+  return { ...graph, body: rewriteBlock(graph.body, finish) };
 }
 
 /** A rule for operations of one kind; all others stay. */

@@ -221,7 +221,10 @@ export function resultTypes(op: Exclude<NewOp, { kind: "input" | "weight" }>, ty
         expectSlice(op.key, op.width, "key"),
         expectSlice(op.value, op.width, "value"),
       ];
-      expect(rows.every((axis) => axis === rows[0]), "query, key and value stand over different rows");
+      expect(
+        rows.every((axis) => axis === rows[0]),
+        "query, key and value stand over different rows",
+      );
       expect(op.key.heads === op.value.heads && op.query.heads % op.key.heads === 0, "heads do not group");
       for (const [norm, slice] of [
         [op.queryNorm, op.query],

@@ -86,7 +86,8 @@ function checkValues(graph: Graph, problems: string[]): void {
       for (const body of bodiesOf(op)) checkBlock(body, scope);
       for (const result of op.results) define(result, scope);
     }
-    for (const value of block.yields) if (!scope.has(value)) problems.push(`yields ${value}, which is not defined here`);
+    for (const value of block.yields)
+      if (!scope.has(value)) problems.push(`yields ${value}, which is not defined here`);
   };
   checkBlock(graph.body, new Map());
 }
@@ -141,14 +142,18 @@ function checkLoop(loop: Layers, problems: string[]): void {
     const values = new Map<ValueId, TensorType>();
     for (const { id, type } of [...body.args, ...body.ops.flatMap((op) => op.results)]) values.set(id, type);
     if (body.args.length !== loop.results.length || body.yields.length !== loop.results.length) {
-      problems.push(`${name}: carries ${body.args.length} values in and ${body.yields.length} out of ${loop.results.length}`);
+      problems.push(
+        `${name}: carries ${body.args.length} values in and ${body.yields.length} out of ${loop.results.length}`,
+      );
       continue;
     }
     for (const [index, result] of loop.results.entries()) {
       const inside = [body.args[index]!.type, values.get(body.yields[index]!) ?? result.type];
       for (const type of inside) {
         if (!sameType(type, result.type)) {
-          problems.push(`${name}: %${result.name} is ${describeType(type)} inside, ${describeType(result.type)} outside`);
+          problems.push(
+            `${name}: %${result.name} is ${describeType(type)} inside, ${describeType(result.type)} outside`,
+          );
         }
       }
     }
@@ -187,13 +192,15 @@ function checkGroups(graph: Graph, problems: string[]): void {
   const groups = graph.groups ?? [];
   let next = 1;
   for (const { name, firstCopy, lastCopy } of groups) {
-    if (firstCopy !== next || lastCopy < firstCopy) problems.push(`group ${name} holds copies ${firstCopy}..${lastCopy}`);
+    if (firstCopy !== next || lastCopy < firstCopy)
+      problems.push(`group ${name} holds copies ${firstCopy}..${lastCopy}`);
     next = lastCopy + 1;
   }
   if (next !== graph.copies + 1) problems.push(`the groups hold ${next - 1} of ${graph.copies} copies`);
   for (const [index, { parts }] of graph.attends.entries()) {
     const named = parts?.map(({ group }) => group).join();
-    if (named !== groups.map(({ name }) => name).join()) problems.push(`attend ${index} has parts for ${named ?? "nothing"}`);
+    if (named !== groups.map(({ name }) => name).join())
+      problems.push(`attend ${index} has parts for ${named ?? "nothing"}`);
   }
 }
 

@@ -91,7 +91,9 @@ function renamedOperands(op: NewOp, rename: (value: ValueId) => ValueId): object
 
 /** The same expression on other values. */
 export function mapElementOperands(expr: ElementExpr, rename: (value: ValueId) => ValueId): ElementExpr {
-  return replaceLeaves(expr, (leaf) => (leaf.kind === "operand" ? { kind: "operand", value: rename(leaf.value) } : leaf));
+  return replaceLeaves(expr, (leaf) =>
+    leaf.kind === "operand" ? { kind: "operand", value: rename(leaf.value) } : leaf,
+  );
 }
 
 type Leaf = Extract<ElementExpr, { kind: "accumulator" | "operand" }>;

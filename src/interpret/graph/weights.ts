@@ -1,0 +1,40 @@
+/**
+ * The weights of a graph as float64, converted once per tensor.
+ */
+import type { Graph, Weight } from "../../ir/graph/ops.js";
+
+export interface WeightTensor {
+  readonly data: Float64Array;
+  readonly shape: readonly number[];
+}
+
+/** Gives the tensor of a full name; throws when the checkpoint lacks it. */
+export type WeightSource = (tensor: string) => WeightTensor;
+
+/** Looks a weight up; `{l}` in its name is the layer. The shape must be the one the graph declares. */
+export class Weights {
+  private readonly known = new Map<string, Float64Array>();
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly source: WeightSource,
+  ) {}
+
+  get(weight: Weight, layer: number): Float64Array {
+    const name = tensorName(weight.tensor, layer);
+    const known = this.known.get(name);
+    if (known !== undefined) return known;
+    const { data, shape } = this.source(name);
+    const wanted = weight.results[0]!.type.shape;
+    if (shape.length !== wanted.length || shape.some((size, index) => size !== wanted[index])) {
+      throw new Error(`${this.graph.name} takes ${name} as [${wanted.join(", ")}], it is [${shape.join(", ")}]`);
+    }
+    this.known.set(name, data);
+    return data;
+  }
+}
+
+/** `{l}` stands for the layer. */
+export function tensorName(template: string, layer: number): string {
+  return template.replaceAll("{l}", String(layer));
+}
