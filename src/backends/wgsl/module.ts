@@ -9,20 +9,12 @@ import { type Spelling, spellType } from "./expressions.js";
 import { reservedInWgsl } from "./reserved.js";
 import { writeBlock } from "./statements.js";
 
-export interface WgslOptions {
-  /**
-   * Writes `enable subgroups;` where subgroup operations are used, as the standard asks (the default). Implementations that have
-   * the operations but reject the directive need it left out.
-   */
-  readonly enableSubgroups?: boolean;
-}
-
 /**
  * The WGSL module of a kernel: one entry point named like the kernel.
  *
  * Bindings are in group 0: the buffers in order from 0, then the params as a uniform struct.
  */
-export function emitWgsl(kernel: Kernel, options: WgslOptions = {}): string {
+export function emitWgsl(kernel: Kernel): string {
   for (const capability of kernel.requires) {
     if (capability !== "subgroups" && capability !== "f16") {
       throw new InternalError(`${kernel.name} needs ${capability}, which WGSL does not have`);
@@ -35,7 +27,7 @@ export function emitWgsl(kernel: Kernel, options: WgslOptions = {}): string {
   };
   const writer = new Writer();
   writeHeader(expanded, writer);
-  writeEnables(expanded, options, writer);
+  writeEnables(expanded, writer);
   writeBindings(expanded, spelling, writer);
   writeHelpers(expanded, writer);
   writeEntryPoint(expanded, spelling, writer);
@@ -49,10 +41,10 @@ function writeHeader(kernel: Kernel, writer: Writer): void {
   writer.line();
 }
 
-function writeEnables(kernel: Kernel, { enableSubgroups = true }: WgslOptions, writer: Writer): void {
+function writeEnables(kernel: Kernel, writer: Writer): void {
   const enables = [
     ...(kernel.requires.includes("f16") ? ["enable f16;"] : []),
-    ...(kernel.requires.includes("subgroups") && enableSubgroups ? ["enable subgroups;"] : []),
+    ...(kernel.requires.includes("subgroups") ? ["enable subgroups;"] : []),
   ];
   for (const enable of enables) writer.line(enable);
   if (enables.length > 0) writer.line();

@@ -47,6 +47,7 @@ import { inferRequirements } from "./requirements.js";
 import type { Statement, Subgroup } from "./statements.js";
 import { isInteger, scalarOf, type ValueType } from "./types.js";
 import { lift, type Operand, Value } from "./value.js";
+import { verifyKernel } from "./verify.js";
 
 export type { ScalarType, ValueType } from "./types.js";
 export { vectorOf } from "./types.js";
@@ -286,7 +287,10 @@ export class KernelBuilder {
     const [body] = this.blocks as [Statement[]];
     const parts = { buffers: this.buffers, params: this.params, arrays: this.arrays, body };
     const requires: readonly Capability[] = inferRequirements(parts);
-    return { name, doc, ...(origin !== undefined && { origin }), dispatch, workgroupSize, ...parts, requires };
+    const about = { name, doc, ...(origin !== undefined && { origin }), dispatch, workgroupSize };
+    const kernel: Kernel = { ...about, ...parts, requires };
+    verifyKernel(kernel);
+    return kernel;
   }
 
   private buffer(name: string, type: ValueType, access: Access, role: BufferRole): Memory {
