@@ -127,6 +127,9 @@ class KernelCompiler implements LaneCode {
         this.lanes(mask, () => {
           for (const statement of region.statements) this.laneStatement(statement);
         });
+        // When all invocations have left a loop, what follows in its body is not reached at all.
+        const [loop] = this.loopMasks ?? [];
+        if (loop !== undefined && region.statements.some(breaksOut)) this.line(`if (!rt.any(${loop})) break;`);
       } else this.together(region.statement, mask);
     }
   }
