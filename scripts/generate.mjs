@@ -1,10 +1,12 @@
-// Writes src/generated/: texts that the compiler carries as strings, so that its core runs where there is no file system.
+// Writes src/generated/: texts that the compiler carries as strings, so that its core runs where there is no file system. Also
+// schema/manifest.schema.json, which follows from the manifest's types.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { manifestSchema } from "./manifest-schema.mjs";
+import { packageModules } from "./package-modules.mjs";
 
-const root = new URL("..", import.meta.url).pathname;
-const generated = join(root, "src/generated");
-mkdirSync(generated, { recursive: true });
+const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** The files of `folder` whose name ends in `suffix`, as a record from name to text, in name order. */
 function texts(folder, suffix) {
@@ -15,21 +17,31 @@ function texts(folder, suffix) {
   return Object.fromEntries(names.map((name) => [name, readFileSync(join(root, folder, name), "utf8")]));
 }
 
-function write(name, constant, doc, value) {
-  const text = `// Written by scripts/generate.mjs.\n/** ${doc} */\nexport const ${constant}: Readonly<Record<string, string>> = ${JSON.stringify(value, null, 2)};\n`;
-  const path = join(generated, name);
+function writeIfChanged(path, text) {
+  mkdirSync(join(path, ".."), { recursive: true });
   if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
 }
 
-write(
-  "std-library.ts",
-  "stdLibrary",
-  "The library of the language: file name in std/ to its text.",
-  texts("std", ".phd"),
-);
-write(
-  "runtime-sources.ts",
-  "runtimeSources",
-  "The platform-neutral run time that every compiled package carries: file name to TypeScript source.",
-  texts("src/runtime", ".ts"),
-);
+/** A module of records from names to texts: `constants` lists [name, doc comment, record]. */
+function writeModule(name, constants) {
+  const parts = constants.map(
+    ([constant, doc, value]) =>
+      `\n/** ${doc} */\nexport const ${constant}: Readonly<Record<string, string>> = ${JSON.stringify(value, null, 2)};\n`,
+  );
+  writeIfChanged(join(root, "src/generated", name), `// Written by scripts/generate.mjs.\n${parts.join("")}`);
+}
+
+writeModule("std-library.ts", [
+  ["stdLibrary", "The library of the language: file name in std/ to its text.", texts("std", ".phd")],
+]);
+
+const modules = packageModules({
+  ...texts("src/runtime", ".ts"),
+  ...texts("src/backends/host/package-files", ".ts"),
+});
+writeModule("runtime-sources.ts", [
+  ["runtimeSources", "The run time that every compiled package carries: file name to TypeScript source.", modules.typescript],
+  ["runtimeScripts", "The same modules as JavaScript.", modules.javascript],
+]);
+
+writeIfChanged(join(root, "schema/manifest.schema.json"), manifestSchema());
