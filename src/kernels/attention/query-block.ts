@@ -44,7 +44,7 @@ export function queryBlock(k: KernelBuilder, control: Memory, options: Attention
   const sequencesAt = k.param("sequences_at");
   const sequenceStride = k.param("sequence_stride");
 
-  const tile = k.let("tile", tilesAt.add(tileBase.add(k.workgroupId.x).mul(4)));
+  const tile = k.let("tile_record", tilesAt.add(tileBase.add(k.workgroupId.x).mul(4)));
   const firstTableRow = k.let("tile_first", control.at(tile).toU32());
   const tileRows = k.let("tile_rows", control.at(tile.add(1)).toU32());
   const stride = k.let("tile_stride", control.at(tile.add(2)).toU32());
