@@ -40,7 +40,11 @@ const modules = packageModules({
   ...texts("src/backends/host/package-files", ".ts"),
 });
 writeModule("runtime-sources.ts", [
-  ["runtimeSources", "The run time that every compiled package carries: file name to TypeScript source.", modules.typescript],
+  [
+    "runtimeSources",
+    "The run time that every compiled package carries: file name to TypeScript source.",
+    modules.typescript,
+  ],
   ["runtimeScripts", "The same modules as JavaScript.", modules.javascript],
 ]);
 

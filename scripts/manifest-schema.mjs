@@ -125,8 +125,12 @@ function described(declaration, schema) {
 }
 
 function firstParagraph(comment) {
-  const [paragraph] = comment.replaceAll(/^ \* ?/gm, "").trim().split("\n\n");
+  const [paragraph] = comment
+    .replaceAll(/^ \* ?/gm, "")
+    .trim()
+    .split("\n\n");
   return paragraph.replaceAll("\n", " ");
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(`${root}schema/manifest.schema.json`, manifestSchema());
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  writeFileSync(`${root}schema/manifest.schema.json`, manifestSchema());

@@ -7,13 +7,15 @@ export function packageModules(sources) {
   const project = new Project({ useInMemoryFileSystem: true, skipLoadingLibFiles: true });
   const declared = new Set();
   for (const statement of project.createSourceFile("declared.ts", sources["webgpu.ts"]).getStatements()) {
-    if (Node.isInterfaceDeclaration(statement) || Node.isTypeAliasDeclaration(statement)) declared.add(statement.getName());
+    if (Node.isInterfaceDeclaration(statement) || Node.isTypeAliasDeclaration(statement))
+      declared.add(statement.getName());
   }
 
   const typescript = {};
   const javascript = {};
   for (const name of Object.keys(sources).sort()) {
-    const text = name === "webgpu.ts" ? sources[name] : importTypes(project.createSourceFile(name, sources[name]), declared);
+    const text =
+      name === "webgpu.ts" ? sources[name] : importTypes(project.createSourceFile(name, sources[name]), declared);
     typescript[name] = text;
     javascript[name.replace(/\.ts$/, ".js")] = transpile(text);
   }

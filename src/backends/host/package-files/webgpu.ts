@@ -150,7 +150,13 @@ export interface GPUCommandEncoder {
     label?: string;
     timestampWrites?: { querySet: GPUQuerySet; beginningOfPassWriteIndex?: number; endOfPassWriteIndex?: number };
   }): GPUComputePassEncoder;
-  copyBufferToBuffer(source: GPUBuffer, sourceOffset: number, target: GPUBuffer, targetOffset: number, size: number): void;
+  copyBufferToBuffer(
+    source: GPUBuffer,
+    sourceOffset: number,
+    target: GPUBuffer,
+    targetOffset: number,
+    size: number,
+  ): void;
   clearBuffer(buffer: GPUBuffer, offset?: number, size?: number): void;
   resolveQuerySet(querySet: GPUQuerySet, first: number, count: number, target: GPUBuffer, offset: number): void;
   finish(): GPUCommandBuffer;

@@ -1,0 +1,27 @@
+/** A checkpoint's tensors for the float64 interpreter. */
+
+import { InternalError } from "../diagnostics/diagnostic.js";
+import type { WeightSource, WeightTensor } from "../interpret/graph/weights.js";
+import type { Checkpoint, LoadProgress } from "../runtime/checkpoint.js";
+import { streamTensors } from "../runtime/checkpoint.js";
+import { type FloatDtype, toF32 } from "../runtime/dtype.js";
+
+/** Reads the named tensors; those of a type that holds no floats, or that are absent, have been refused before. */
+export async function readCpuWeights(
+  checkpoint: Checkpoint,
+  names: Iterable<string>,
+  onProgress?: (progress: LoadProgress) => void,
+): Promise<WeightSource> {
+  const tensors = new Map<string, WeightTensor>();
+  for await (const { tensor, bytes } of streamTensors(checkpoint, names, { onProgress })) {
+    const dtype = tensor.dtype as FloatDtype;
+    // A 64-bit tensor is read as it is; through float32 it would lose what the interpreter can use.
+    const data = dtype === "F64" ? new Float64Array(bytes.slice().buffer) : Float64Array.from(toF32(bytes, dtype));
+    tensors.set(tensor.name, { data, shape: tensor.shape });
+  }
+  return (name) => {
+    const tensor = tensors.get(name);
+    if (tensor === undefined) throw new InternalError(`the model asks for the tensor ${name}, which was not read`);
+    return tensor;
+  };
+}
