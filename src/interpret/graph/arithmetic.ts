@@ -161,8 +161,7 @@ export function applyUnary(name: UnaryFunction, x: number): number {
     case "gelu-tanh":
       return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
     case "relu":
-      // Written so that a poisoned value stays poisoned.
-      return x < 0 ? 0 : x;
+      return Math.max(x, 0);
     case "sigmoid":
       return 1 / (1 + Math.exp(-x));
     case "tanh":

@@ -12,7 +12,7 @@ import { type WeightSource, Weights } from "./weights.js";
 
 /** Logits [positions, vocab] of a graph after repeat-tokens, row-major. */
 export function denseForward(graph: Graph, source: WeightSource, ids: readonly number[]): Float64Array {
-  const annotated = graph.body.ops.every((op) => op.rows !== undefined) ? graph : annotateRows.run(graph);
+  const annotated = graph.body.ops.some((op) => op.rows !== undefined) ? graph : annotateRows.run(graph);
   const layers = layerCount(graph);
   const rows = ids.flatMap((id, pos) =>
     Array.from({ length: graph.copies }, (_, index): DemandedRow => {

@@ -139,5 +139,5 @@ export class CpuSession {
 }
 
 function rowsAreKnown(graph: Graph): boolean {
-  return graph.body.ops.every((op) => op.rows !== undefined);
+  return graph.body.ops.some((op) => op.rows !== undefined);
 }

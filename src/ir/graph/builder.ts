@@ -74,7 +74,11 @@ export class BlockBuilder {
   defaultOrigin?: Span;
   defaultRows?: RowClass;
 
-  constructor(private readonly values: ValueTable) {}
+  /** `outer` is the builder of the block around this one. */
+  constructor(
+    private readonly values: ValueTable,
+    readonly outer?: BlockBuilder,
+  ) {}
 
   typeOf(value: ValueId): TensorType {
     return this.values.typeOf(value);
@@ -98,7 +102,7 @@ export class BlockBuilder {
   layers(init: LayersInit): ValueId[] {
     const types = init.inputs.map((input) => this.typeOf(input));
     const classes = init.classes.map(({ name, argNames, build }) => {
-      const body = new BlockBuilder(this.values);
+      const body = new BlockBuilder(this.values, this);
       const args = types.map((type, index) =>
         this.values.define(argNames?.[index] ?? init.names?.[index] ?? "carried", type),
       );

@@ -39,8 +39,8 @@ export function rewriteGraph(graph: Graph, rule: Rule, finish: Finish = (yields)
     return next === undefined ? value : current(next);
   };
 
-  const rewriteBlock = (block: Block, close: Finish = (yields) => yields): Block => {
-    const build = new BlockBuilder(values);
+  const rewriteBlock = (block: Block, close: Finish, outer?: BlockBuilder): Block => {
+    const build = new BlockBuilder(values, outer);
     for (const old of block.ops) {
       build.defaultOrigin = old.origin;
       build.defaultRows = old.rows;
@@ -49,7 +49,7 @@ export function rewriteGraph(graph: Graph, rule: Rule, finish: Finish = (yields)
         const types = op.inputs.map((input) => values.typeOf(input));
         const classes = op.classes.map(({ name, body }) => {
           const args = body.args.map((arg, index) => values.adopt(arg, types[index]!));
-          return { name, body: rewriteBlock({ ...body, args }) };
+          return { name, body: rewriteBlock({ ...body, args }, (yields) => yields, build) };
         });
         op = { ...op, classes, results: op.results.map((result, index) => values.adopt(result, types[index]!)) };
       }

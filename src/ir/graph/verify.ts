@@ -9,9 +9,8 @@ import type { Block, Graph, Layers, Op, OpKind, RowClass, TensorType, Value, Val
 import { describeType, resultTypes, sameType } from "./types.js";
 import { bodiesOf, eachOp, eachOperand } from "./walk.js";
 
-/** What a graph has been through; each stage keeps the promises of those before it. */
-export type Stage = (typeof stages)[number];
-export const stages = ["lower", "repeat-tokens", "build-masks", "group-tokens", "derive-phases", "fuse"] as const;
+/** What a pass can promise about the graph it returns; later passes keep it. See the table in `ops.ts`. */
+export type Guarantee = "repeat-tokens" | "group-tokens" | "derive-phases" | "fuse";
 
 const highLevelOnly: ReadonlySet<OpKind> = new Set([
   "repeat-tokens",
@@ -34,30 +33,26 @@ const fusedOnly: ReadonlySet<OpKind> = new Set([
   "cached-attention",
 ]);
 
-/** Throws when the graph breaks a rule. */
-export function verifyGraph(graph: Graph, stage: Stage = "lower"): void {
-  const problems = graphProblems(graph, stage);
+/** Throws when the graph breaks a rule that always holds, or one of these guarantees. `after` says in the message what made it. */
+export function verifyGraph(graph: Graph, guarantees: Iterable<Guarantee> = [], after = "it was built"): void {
+  const problems = graphProblems(graph, guarantees);
   if (problems.length > 0) {
-    throw new InternalError(`graph ${graph.name} is not valid after ${stage}:\n  ${problems.join("\n  ")}`);
+    throw new InternalError(`graph ${graph.name} is not valid after ${after}:\n  ${problems.join("\n  ")}`);
   }
 }
 
 /** Every broken rule, one line each. */
-export function graphProblems(graph: Graph, stage: Stage = "lower"): string[] {
+export function graphProblems(graph: Graph, guarantees: Iterable<Guarantee> = []): string[] {
+  const promised = new Set(guarantees);
   const problems: string[] = [];
   checkValues(graph, problems);
-  // The promises of a stage are about graphs in SSA form; without it their checks would stumble.
+  // The other checks are about graphs in SSA form and would stumble without it.
   if (problems.length > 0) return problems;
-  const reached = (wanted: Stage) => stages.indexOf(stage) >= stages.indexOf(wanted);
   checkRegions(graph, problems);
-  if (reached("repeat-tokens")) checkAxes(graph, problems);
-  if (reached("group-tokens")) checkGroups(graph, problems);
-  if (reached("derive-phases")) checkRows(graph, problems);
-  if (reached("fuse")) checkFused(graph, problems);
-  else if (stage !== "derive-phases") {
-    // Between derive-phases and fuse both kinds stand side by side, while fuse works.
-    for (const op of eachOp(graph)) if (fusedOnly.has(op.kind)) problems.push(`${describe(op)} comes before fuse`);
-  }
+  if (promised.has("repeat-tokens")) checkAxes(graph, problems);
+  if (promised.has("group-tokens")) checkGroups(graph, problems);
+  if (promised.has("derive-phases")) checkRows(graph, problems);
+  checkKinds(graph, promised.has("fuse"), problems);
   return problems;
 }
 
@@ -211,6 +206,7 @@ function checkRows(graph: Graph, problems: string[]): void {
   const checkBlock = (block: Block, outer: ReadonlyMap<ValueId, RowClass>, leaves: RowClass) => {
     const defined = new Map(outer);
     for (const op of block.ops) {
+      if (op.kind === "weight" || op.kind === "input") continue;
       if (op.rows === undefined) {
         problems.push(`${describe(op)} does not say which rows need it`);
         continue;
@@ -225,7 +221,6 @@ function checkRows(graph: Graph, problems: string[]): void {
       }
       // Outside values that enter a layer exist in all its rows, which are the input rows of the layer.
       for (const body of bodiesOf(op)) checkBlock(body, new Map(), "query");
-      if (op.kind === "weight" || op.kind === "input") continue;
       const resultRows: RowClass = op.kind === "store-keys" ? "query" : op.kind === "layers" ? "output" : op.rows;
       for (const { id } of op.results) defined.set(id, resultRows);
     }
@@ -236,9 +231,13 @@ function checkRows(graph: Graph, problems: string[]): void {
   checkBlock(graph.body, new Map(), "output");
 }
 
-/** Nothing is left that no kernel family carries out, and keys are stored before they are read. */
-function checkFused(graph: Graph, problems: string[]): void {
-  for (const op of eachOp(graph)) if (highLevelOnly.has(op.kind)) problems.push(`${describe(op)} is left after fuse`);
+/** Before fuse no fused operation, afterwards nothing else; and keys are stored before they are read. */
+function checkKinds(graph: Graph, fused: boolean, problems: string[]): void {
+  for (const op of eachOp(graph)) {
+    if (fused ? highLevelOnly.has(op.kind) : fusedOnly.has(op.kind)) {
+      problems.push(fused ? `${describe(op)} is left after fuse` : `${describe(op)} comes before fuse`);
+    }
+  }
   for (const block of graph.body.ops.flatMap(bodiesOf)) {
     let stored: Op | undefined;
     for (const op of block.ops) {
@@ -246,6 +245,7 @@ function checkFused(graph: Graph, problems: string[]): void {
       if (op.kind === "cached-attention") {
         const fits =
           stored?.kind === "store-keys" &&
+          stored.results[0]!.id === op.query &&
           stored.attend === op.attend &&
           stored.width === op.width &&
           stored.key.heads === op.kvHeads;

@@ -6,7 +6,7 @@ import { definePass } from "../pass.js";
  * Says for every operation in which rows of its layer it is needed (the graph half of deriving the phases; which rows those are, by
  * number, comes from the demand analysis).
  *
- * Before: operations stand over all tokens.
+ * Before: operations stand over all tokens. Inputs and weights have no rows, before or after.
  * After:  an operation of a layer whose result reaches a key or a value is needed in the layer's `input` rows; one that only
  *         reaches the query, or stands behind attention, in its `query` rows. What follows the layers is needed in the `output` rows.
  *
@@ -35,6 +35,7 @@ function annotated(graph: Graph): Graph {
   const annotateBlock = (block: Block, leaves: RowClass): Block => {
     for (const value of block.yields) need(value, leaves);
     const ops = block.ops.toReversed().map((op): Op => {
+      if (op.kind === "input" || op.kind === "weight") return op;
       // Nobody needs a dead operation; the narrowest rows do it least harm.
       const wanted = op.results
         .map(({ id }) => needed.get(id) ?? leaves)

@@ -34,7 +34,7 @@ export function printElements(expr: ElementExpr, nameOf: (value: ValueId) => str
   return print(expr, 0);
 }
 
-export function parseElements(reader: TextReader, valueOf: (name: string) => ValueId): ElementExpr {
+export function parseElements(reader: TextReader, resolve: (name: string) => ValueId): ElementExpr {
   const join =
     (name: BinaryFunction): Join<ElementExpr> =>
     (left, right) => ({ kind: "binary", function: name, left, right });
@@ -47,7 +47,7 @@ export function parseElements(reader: TextReader, valueOf: (name: string) => Val
       }
       const { kind } = reader.peek();
       if (kind === "accumulator") return { kind, index: Number(reader.read(kind).slice(1)) };
-      if (kind === "value") return { kind: "operand", value: valueOf(reader.read(kind)) };
+      if (kind === "value") return { kind: "operand", value: resolve(reader.read(kind)) };
       const name = reader.read("name");
       reader.expect("(");
       const input = parse();

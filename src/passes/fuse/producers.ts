@@ -1,0 +1,76 @@
+/**
+ * What the fusions ask about a graph: who makes a value, and does anybody else read it.
+ */
+import type { BlockBuilder } from "../../ir/graph/builder.js";
+import type { ElementExpr, FusedLinear, Graph, NormOp, Op, OpKind, ValueId } from "../../ir/graph/ops.js";
+import { type Replacement, rewriteGraph } from "../../ir/graph/rewrite.js";
+import { countReaders, eachOp } from "../../ir/graph/walk.js";
+import { definePass, type Pass } from "../pass.js";
+import { dropUnusedOps } from "../simplify/drop-unused-ops.js";
+
+export class Producers {
+  private readonly ops = new Map<ValueId, Op>();
+  private readonly readers: ReadonlyMap<ValueId, number>;
+  private order = 0;
+  private readonly places = new Map<ValueId, number>();
+
+  constructor(graph: Graph) {
+    this.readers = countReaders(graph);
+    for (const op of eachOp(graph)) this.note(op);
+  }
+
+  note(op: Op): void {
+    for (const { id } of op.results) {
+      this.ops.set(id, op);
+      if (!this.places.has(id)) this.places.set(id, this.order++);
+    }
+  }
+
+  /** The operation of this kind that makes the value, if it is of this kind. */
+  of<K extends OpKind>(value: ValueId, ...kinds: readonly K[]): Extract<Op, { kind: K }> | undefined {
+    const op = this.ops.get(value);
+    return op !== undefined && (kinds as readonly OpKind[]).includes(op.kind)
+      ? (op as Extract<Op, { kind: K }>)
+      : undefined;
+  }
+
+  /** The same, if only one operation reads the value, so that making it there loses nothing. */
+  ofOnly<K extends OpKind>(value: ValueId, ...kinds: readonly K[]): Extract<Op, { kind: K }> | undefined {
+    return this.readers.get(value) === 1 ? this.of(value, ...kinds) : undefined;
+  }
+
+  /** Where in program order a value is made; later is greater. */
+  placeOf(value: ValueId): number {
+    return this.places.get(value) ?? -1;
+  }
+}
+
+/** A pass that looks for one pattern, ending at operations of one kind, and drops what it made unused. */
+export function defineFusion<K extends OpKind>(
+  name: string,
+  kind: K,
+  rule: (op: Extract<Op, { kind: K }>, producers: Producers, build: BlockBuilder) => Replacement,
+): Pass {
+  return definePass(name, (graph) => {
+    const producers = new Producers(graph);
+    const fused = rewriteGraph(graph, (op, build) => {
+      const replacement = op.kind === kind ? rule(op as Extract<Op, { kind: K }>, producers, build) : op;
+      if (replacement !== undefined && replacement.kind !== "replaced") producers.note(replacement);
+      return replacement;
+    });
+    return dropUnusedOps.run(fused);
+  });
+}
+
+export const accumulator = (index: number): ElementExpr => ({ kind: "accumulator", index });
+export const operand = (value: ValueId): ElementExpr => ({ kind: "operand", value });
+
+/** Whether the epilogue passes the result on as it is. */
+export function hasPlainEpilogue(op: FusedLinear | NormOp): boolean {
+  return op.epilogue.kind === "accumulator" && op.epilogue.index === 0;
+}
+
+/** A product with one matrix and nothing around it. */
+export function isPlainProduct(op: FusedLinear): boolean {
+  return op.weights.length === 1 && op.norm === undefined && hasPlainEpilogue(op);
+}
