@@ -1,0 +1,120 @@
+/** Steps that work row by row: embedding, norms, elementwise expressions, copies. */
+import { ceilDiv, mul } from "../ir/expr.js";
+import type { Embed, MapOp, NormOp, RowClass } from "../ir/graph/ops.js";
+import { embed } from "../kernels/elementwise/embed.js";
+import { type MapOptions, map } from "../kernels/elementwise/map.js";
+import { norm } from "../kernels/elementwise/norm.js";
+import { vectorWidth } from "../kernels/linear/options.js";
+import type { Step } from "../runtime/manifest.js";
+import { bindExpression } from "./element-operands.js";
+import { type Copy, logitsBuffer } from "./place-values.js";
+import {
+  buffer,
+  control,
+  finishStep,
+  flatWorkgroups,
+  type Situation,
+  stepName,
+  type Workshop,
+  weight,
+} from "./step-builder.js";
+
+/** Elements that one workgroup of the elementwise kernels takes. */
+const perWorkgroup = 64;
+
+export function embedStep(shop: Workshop, op: Embed): Step {
+  const { kernels, weights, places, capabilities } = shop;
+  const table = weights.matrix([op.table], []);
+  const element = table.element as "f32" | "f16";
+  const vectors = table.columns / vectorWidth(table.columns);
+  return finishStep({
+    name: stepName("embed", op),
+    op,
+    rows: op.rows ?? "input",
+    choices: [
+      {
+        kernel: kernels.get("embed", { width: table.columns, element }, embed),
+        workgroups: flatWorkgroups(
+          ceilDiv(mul("row_count", vectors), perWorkgroup),
+          capabilities.limits.maxWorkgroupsPerDimension,
+        ),
+      },
+    ],
+    bindings: { control, weight: weight(table.name), output: buffer(places.bufferOf(op.results[0]!.id)) },
+    ...(table.splittable ? { partsOf: table.name } : { parameters: { part_base: 0, part_rows: table.rows } }),
+  });
+}
+
+export function normStep(shop: Workshop, situation: Situation, op: NormOp): Step {
+  const { kernels, weights, places, capabilities } = shop;
+  const width = places.widthOf(op.input);
+  const heads = op.heads ?? 1;
+  const output = places.bufferOf(op.results[0]!.id);
+  const { expression, operands, bindings } = bindExpression(shop, situation, op.epilogue, output, width);
+  const options = {
+    ...{ width, heads, epsilon: op.epsilon, weight: op.weight !== undefined },
+    ...{ epilogue: expression, operands, capabilities },
+    outputRows: rowsOf(output),
+  };
+  return finishStep({
+    name: stepName("norm", op),
+    op,
+    rows: op.rows ?? "input",
+    choices: [
+      {
+        kernel: kernels.get("norm", options, norm),
+        workgroups: flatWorkgroups(mul("row_count", heads), capabilities.limits.maxWorkgroupsPerDimension),
+      },
+    ],
+    bindings: {
+      input: buffer(places.bufferOf(op.input)),
+      ...(op.weight !== undefined && { norm_weight: weight(weights.vector([op.weight], situation.layers).name) }),
+      output: buffer(output),
+      ...bindings,
+    },
+  });
+}
+
+export function mapStep(shop: Workshop, situation: Situation, op: MapOp): Step {
+  const { places } = shop;
+  const [result] = op.results;
+  const output = places.bufferOf(result!.id);
+  const width = places.widthOf(result!.id);
+  const { expression, operands, bindings } = bindExpression(shop, situation, op.expression, output, width);
+  return finishStep({
+    name: stepName("compute", op),
+    op,
+    rows: op.rows ?? "input",
+    choices: [mapChoice(shop, { width, expression, operands, outputRows: rowsOf(output) })],
+    bindings: { output: buffer(output), ...bindings },
+  });
+}
+
+/** Moves a value to another buffer. */
+export function copyStep(shop: Workshop, copy: Copy, rows: RowClass): Step {
+  const { from, to, width } = copy;
+  const options: MapOptions = {
+    width,
+    expression: { kind: "operand", name: "operand_0" },
+    operands: [{ name: "operand_0", of: "element" }],
+    outputRows: rowsOf(to),
+  };
+  return finishStep({
+    name: `copy ${from}`,
+    rows,
+    choices: [mapChoice(shop, options)],
+    bindings: { output: buffer(to), operand_0: buffer(from) },
+  });
+}
+
+function mapChoice({ kernels, capabilities }: Workshop, options: MapOptions) {
+  const groups = ceilDiv(mul("row_count", options.width), perWorkgroup);
+  return {
+    kernel: kernels.get("map", options, map),
+    workgroups: flatWorkgroups(groups, capabilities.limits.maxWorkgroupsPerDimension),
+  };
+}
+
+function rowsOf(output: string): "table" | "packed" {
+  return output === logitsBuffer ? "packed" : "table";
+}

@@ -1,0 +1,238 @@
+/**
+ * Turns a fused graph and what was found out about it into a manifest and the kernels it names.
+ *
+ * Every operation becomes steps: kernel calls with their bindings, and formulas for how many workgroups run. Prefill and decode
+ * are two programs over the same buffers, weights and kernels.
+ */
+import { InternalError, unreachable } from "../diagnostics/diagnostic.js";
+import { type Expr, mul } from "../ir/expr.js";
+import type { Block, CachedAttention, Graph, Layers, Op, StoreKeys } from "../ir/graph/ops.js";
+import { eachOp } from "../ir/graph/walk.js";
+import type { Capabilities } from "../ir/kernel/capabilities.js";
+import type { Kernel } from "../ir/kernel/kernel.js";
+import { preferredTileRows } from "../kernels/attention/options.js";
+import type { BufferInfo, KeyStore, Manifest, Phase, Step } from "../runtime/manifest.js";
+import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
+import type { KeyRetention, ScheduleFacts } from "./facts.js";
+import { KernelLibrary } from "./kernel-library.js";
+import { classifyLayers } from "./layer-classes.js";
+import { linearSteps } from "./linear-steps.js";
+import { memoryFormulas } from "./memory-formula.js";
+import { logitsBuffer, partialsBuffers, placeValues } from "./place-values.js";
+import { copyStep, embedStep, mapStep, normStep } from "./row-steps.js";
+import { samplingSteps } from "./sampling-steps.js";
+import type { Situation, Workshop } from "./step-builder.js";
+import { symbolInfos } from "./symbols.js";
+import { TableLibrary } from "./table-library.js";
+import { WeightLibrary } from "./weight-library.js";
+
+export interface ScheduleOptions {
+  /** Element type of weight matrices and key stores; activations and sums are f32. */
+  readonly dtype: "f32" | "f16";
+  readonly capabilities: Capabilities;
+}
+
+/** The parts of a manifest that follow from the graph; kernel texts, names and versions come with the package. */
+export type ScheduledManifest = Pick<
+  Manifest,
+  | "symbols"
+  | "constants"
+  | "groups"
+  | "rows"
+  | "stores"
+  | "buffers"
+  | "tables"
+  | "weights"
+  | "phases"
+  | "sampling"
+  | "memory"
+  | "tolerance"
+> & { readonly vocab: number; readonly layers: number };
+
+export interface Schedule {
+  readonly manifest: ScheduledManifest;
+  readonly kernels: readonly Kernel[];
+}
+
+/** f16 has 11 bits where f32 has 24; both leave room for sums over a few thousand terms. */
+const tolerances = { f32: 2e-3, f16: 5e-2 } as const;
+
+export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOptions): Schedule {
+  const { dtype, capabilities } = options;
+  const groups = graph.groups;
+  if (groups === undefined) throw new InternalError("tokens are not grouped");
+  const loop = graph.body.ops.find((op) => op.kind === "layers");
+  const layers = loop?.count ?? 0;
+  const attentions = [...eachOp(graph)].filter((op) => op.kind === "cached-attention");
+  const shop: Workshop = {
+    ...{ graph, capabilities, cache: dtype },
+    places: placeValues(graph),
+    kernels: new KernelLibrary(),
+    weights: new WeightLibrary(graph, dtype, capabilities.limits.maxBindingSize),
+    tables: new TableLibrary(graph.copies),
+    tileRows: tileRowsOf(attentions, graph.copies),
+  };
+
+  const phases = {
+    prefill: schedulePhase(shop, facts, loop, "prefill"),
+    decode: schedulePhase(shop, facts, loop, "decode"),
+  };
+  const vocab = shop.places.widthOf(graph.body.yields[0]!);
+  const sampling = samplingSteps(shop, vocab);
+  const stores = storesOf(graph, facts, loop, dtype);
+  const buffers = [...shop.places.buffers, ...partials(attentions, graph.copies)];
+  const weights = shop.weights.finish(layers);
+  const { tables } = shop.tables;
+  const manifest: ScheduledManifest = {
+    symbols: symbolInfos,
+    constants: { copies: graph.copies, layers, vocab },
+    groups,
+    rows: { tileRows: shop.tileRows, ...facts.rows },
+    ...{ stores, buffers, tables, weights, phases, sampling, vocab, layers },
+    memory: memoryFormulas({ layers, groups, stores, buffers, tables, weights }),
+    tolerance: tolerances[dtype],
+  };
+  return { manifest, kernels: shop.kernels.kernels };
+}
+
+function schedulePhase(
+  shop: Workshop,
+  facts: ScheduleFacts,
+  loop: Layers | undefined,
+  phase: Situation["phase"],
+): Phase {
+  const { places, graph } = shop;
+  const outside: Situation = { phase, layers: [], sameRows: true, rings: [], read: [] };
+  const at = loop === undefined ? -1 : graph.body.ops.indexOf(loop);
+  const run = (ops: readonly Op[]) => ops.flatMap((op) => stepsOf(shop, outside, op));
+  const { classes, classOf } = loop ? classifyLayers(loop, facts, phase) : { classes: [], classOf: [] };
+  return {
+    before: [
+      ...run(graph.body.ops.slice(0, Math.max(at, 0))),
+      ...places.before.map((copy) => copyStep(shop, copy, "input")),
+    ],
+    layer: classes.map(({ graphClass, situation }) => [
+      ...bodyOf(loop!, graphClass).ops.flatMap((op) => stepsOf(shop, situation, op)),
+      ...places.afterLayer[graphClass]!.map((copy) => copyStep(shop, copy, "query")),
+    ]),
+    classOf,
+    after: [...run(graph.body.ops.slice(at + 1)), ...copiedLogits(shop)],
+  };
+}
+
+const bodyOf = (loop: Layers, graphClass: number): Block => loop.classes[graphClass]!.body;
+
+/** Predictions that no step of their own computes (what leaves the layers, or a selection of it) are copied out. */
+function copiedLogits(shop: Workshop): Step[] {
+  const [yielded] = shop.graph.body.yields;
+  const from = shop.places.bufferOf(yielded!);
+  if (from === logitsBuffer) return [];
+  return [copyStep(shop, { from, to: logitsBuffer, width: shop.places.widthOf(yielded!) }, "output")];
+}
+
+function stepsOf(shop: Workshop, situation: Situation, op: Op): Step[] {
+  switch (op.kind) {
+    case "input":
+    case "weight":
+    // Moves nothing: the row table ends in the predicting rows.
+    case "select-copy":
+      return [];
+    case "embed":
+      return [embedStep(shop, op)];
+    case "fused-linear":
+      return linearSteps(shop, situation, op);
+    case "norm":
+      return [normStep(shop, situation, op)];
+    case "map":
+      return [mapStep(shop, situation, op)];
+    case "rotate":
+      return [rotateStep(shop, op)];
+    case "store-keys":
+      return storeKeysSteps(shop, situation, op);
+    case "cached-attention":
+      return attentionSteps(shop, situation, op);
+    case "repeat-tokens":
+    case "linear":
+    case "rms-norm":
+    case "split-heads":
+    case "merge-heads":
+    case "rope":
+    case "attention":
+    case "unary":
+    case "binary":
+    case "scale":
+    case "layers":
+      throw new InternalError(`${op.kind} is left where only fused operations can be scheduled`);
+    default:
+      return unreachable(op);
+  }
+}
+
+/** Query tiles that suit every attention of the model. */
+function tileRowsOf(attentions: readonly CachedAttention[], copies: number): Workshop["tileRows"] {
+  const prefill = Math.max(1, Math.min(...attentions.map((op) => preferredTileRows(op)), 64));
+  return { prefill, decode: Math.min(prefill, copies) };
+}
+
+/** Where every layer keeps its keys; equal layers share an entry. */
+function storesOf(
+  graph: Graph,
+  facts: ScheduleFacts,
+  loop: Layers | undefined,
+  element: "f32" | "f16",
+): Manifest["stores"] {
+  const distinct: (readonly KeyStore[])[] = [];
+  const known = new Map<string, number>();
+  const layers = (loop?.classOf ?? []).map((graphClass, layer) => {
+    const store = bodyOf(loop!, graphClass).ops.find((op): op is StoreKeys => op.kind === "store-keys");
+    const kvWidth = store === undefined ? 0 : store.key.heads * store.width;
+    const stores = graph.groups!.map(({ name, firstCopy, lastCopy }, group): KeyStore => {
+      const { layout, keep, chunk } = facts.retention[layer]![group]!;
+      const slots = slotsOf({ layout, keep }, lastCopy - firstCopy + 1);
+      return { group: name, layout, element, kvWidth, keep, ...(chunk !== undefined && { chunk }), slots };
+    });
+    const key = JSON.stringify(stores);
+    if (!known.has(key)) known.set(key, distinct.push(stores) - 1);
+    return known.get(key)!;
+  });
+  return { distinct, layers };
+}
+
+/** A ring holds what it keeps and the keys of the step that reads it. */
+function slotsOf({ layout, keep }: KeyRetention, copies: number): Expr {
+  switch (layout) {
+    case "forever":
+      return mul("context", copies);
+    case "ring":
+      return keep + copies;
+    case "step":
+      return copies;
+    case "unread":
+      return 0;
+    default:
+      return unreachable(layout);
+  }
+}
+
+/** What decode attention leaves for the merge, as large as the widest attention of the model needs. */
+function partials(attentions: readonly CachedAttention[], copies: number): BufferInfo[] {
+  if (attentions.length === 0) return [];
+  const most = (of: (op: CachedAttention) => number) => Math.max(...attentions.map(of));
+  const { values, stats } = partialsBuffers;
+  return [
+    {
+      name: values,
+      doc: "unnormalised sums of values, per row, head and split",
+      element: "f32",
+      length: mul("batch", "splits", copies * most(({ heads, width }) => heads * width)),
+      slot: values,
+    },
+    {
+      name: stats,
+      doc: "greatest score and sum of weights, per row, head and split",
+      element: "f32",
+      length: mul("batch", "splits", copies * 2 * most(({ heads }) => heads)),
+      slot: stats,
+    },
+  ];
+}
