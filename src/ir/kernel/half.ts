@@ -3,47 +3,36 @@
 const floatView = new Float32Array(1);
 const bitView = new Uint32Array(floatView.buffer);
 
-/** The nearest f16 value; infinite from 65520 on. */
+/** The nearest f16 value of an f32; infinite from 65520 on. */
 export function roundToHalf(value: number): number {
-  const magnitude = Math.abs(value);
-  if (!(magnitude < 65520)) return Number.isNaN(value) ? value : value < 0 ? -Infinity : Infinity;
-  // Eleven significant bits; below 2^-14 the step stays at 2^-24.
-  const exponent = magnitude < 2 ** -14 ? -14 : exponentOf(magnitude);
-  const step = 2 ** (exponent - 10);
-  return roundToEven(value / step) * step;
-}
-
-/** Division by a power of two is exact, so this rounds the true quotient. */
-function roundToEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest === 0.5) return floor % 2 === 0 ? floor : floor + 1;
-  return rest < 0.5 ? (floor === 0 && value < 0 ? -0 : floor) : floor + 1 === 0 && value < 0 ? -0 : floor + 1;
-}
-
-function exponentOf(magnitude: number): number {
-  const exponent = Math.floor(Math.log2(magnitude));
-  // log2 may round across a power of two.
-  return 2 ** exponent > magnitude ? exponent - 1 : 2 ** (exponent + 1) <= magnitude ? exponent + 1 : exponent;
+  return halfFromBits(halfToBits(value));
 }
 
 export function halfToBits(value: number): number {
-  const half = roundToHalf(value);
-  const sign = half < 0 || Object.is(half, -0) ? 0x8000 : 0;
-  const magnitude = Math.abs(half);
-  if (Number.isNaN(half)) return 0x7e00;
-  if (magnitude === Infinity) return sign | 0x7c00;
-  if (magnitude < 2 ** -14) return sign | (magnitude / 2 ** -24);
-  const exponent = exponentOf(magnitude);
-  return sign | ((exponent + 15) << 10) | (magnitude / 2 ** (exponent - 10) - 1024);
+  floatView[0] = value;
+  const bits = bitView[0]!;
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return 0x7e00;
+  // From 2^16 on nothing rounds back below infinity.
+  if (magnitude >= 0x47800000) return sign | 0x7c00;
+  if (magnitude >= 0x38800000) {
+    const even = (magnitude >>> 13) & 1;
+    return sign | ((magnitude + 0xfff + even - 0x38000000) >>> 13);
+  }
+  // Below 2^-14 the step stays at 2^-24, which is the step of f32 just above a half: adding one rounds as wanted.
+  bitView[0] = magnitude;
+  floatView[0] = floatView[0]! + 0.5;
+  return sign | (bitView[0]! - 0x3f000000);
 }
 
 export function halfFromBits(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
+  const exponent = (bits >>> 10) & 31;
   const fraction = bits & 1023;
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN;
-  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
+  if (exponent === 0) return bits & 0x8000 ? -fraction * 2 ** -24 : fraction * 2 ** -24;
+  const widened = exponent === 31 ? 255 : exponent + 112;
+  bitView[0] = ((bits & 0x8000) << 16) | (widened << 23) | (fraction << 13);
+  return floatView[0]!;
 }
 
 /** The nearest bf16 value of an f32: its upper 16 bits, rounded to even. */

@@ -81,6 +81,9 @@ function renameExpression(expression: Expression, meanings: Meanings): Expressio
   }
   const result = mapOperands(expression, (operand) => renameExpression(operand, meanings));
   if (result.kind === "load" && result.space === "register") return { ...result, name: renamed(result.name, meanings) };
+  if (result.kind === "convert" && result.type === "f32" && result.value.kind === "constant") {
+    return constant("f32", result.value.value);
+  }
   if (result.kind === "binary" && isArithmetic(result.op)) {
     return foldInteger(result.op, result.left, result.right) ?? result;
   }
