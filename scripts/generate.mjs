@@ -35,10 +35,14 @@ writeModule("std-library.ts", [
   ["stdLibrary", "The library of the language: file name in std/ to its text.", texts("std", ".phd")],
 ]);
 
-const modules = packageModules({
-  ...texts("src/runtime", ".ts"),
-  ...texts("src/backends/host/package-files", ".ts"),
-});
+// In a package all of them stand in one folder.
+const packageFiles = Object.fromEntries(
+  Object.entries(texts("src/backends/host/package-files", ".ts")).map(([name, text]) => [
+    name,
+    text.replaceAll('"../../../runtime/', '"./'),
+  ]),
+);
+const modules = packageModules({ ...texts("src/runtime", ".ts"), ...packageFiles });
 writeModule("runtime-sources.ts", [
   [
     "runtimeSources",

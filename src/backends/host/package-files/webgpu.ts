@@ -65,7 +65,7 @@ export interface GPUDevice {
   createBuffer(descriptor: { label?: string; size: number; usage: number; mappedAtCreation?: boolean }): GPUBuffer;
   createShaderModule(descriptor: { label?: string; code: string }): GPUShaderModule;
   createBindGroupLayout(descriptor: { label?: string; entries: GPUBindGroupLayoutEntry[] }): GPUBindGroupLayout;
-  createPipelineLayout(descriptor: { bindGroupLayouts: GPUBindGroupLayout[] }): GPUPipelineLayout;
+  createPipelineLayout(descriptor: { label?: string; bindGroupLayouts: GPUBindGroupLayout[] }): GPUPipelineLayout;
   createBindGroup(descriptor: {
     label?: string;
     layout: GPUBindGroupLayout;

@@ -1,0 +1,81 @@
+/**
+ * The self-test of a package: the model at reduced sizes, run on the device and compared with what the compiler computed.
+ *
+ * It catches what a device gets wrong in silence: a broken reduction, half-precision overflow, a driver's miscompilation.
+ */
+import type { Device } from "../../../runtime/device.js";
+import type { Manifest } from "../../../runtime/manifest.js";
+import { loadModel } from "../../../runtime/model.js";
+import { tensorName } from "../../../runtime/packing.js";
+import { readPackageText } from "./files.js";
+import { type SeededTensor, seededCheckpoint } from "./seeded-weights.js";
+
+/** `selftest/expected.json`. */
+export interface SelfTestData {
+  readonly seed: number;
+  /** Largest absolute difference of a logit that passes. */
+  readonly tolerance: number;
+  readonly ids: readonly number[];
+  /** How many of the ids are read as the prompt; the others are fed one by one. */
+  readonly prefill: number;
+  /** Logits of the float64 model at positions prefill - 1, …, ids.length - 1. */
+  readonly logits: readonly (readonly number[])[];
+}
+
+export interface SelfTestResult {
+  readonly passed: boolean;
+  /** The largest absolute difference, and the position where it is. */
+  readonly difference: number;
+  readonly position: number;
+  readonly tolerance: number;
+  readonly adapter: string;
+}
+
+/** The tensors that a manifest's weights are packed from. */
+export function tensorsOf(manifest: Manifest): SeededTensor[] {
+  const tensors = new Map<string, SeededTensor>();
+  for (const { sources, perLayer, layers } of manifest.weights) {
+    const all = Array.from({ length: manifest.model.layers }, (_, layer) => layer);
+    for (const layer of perLayer ? (layers ?? all) : [undefined]) {
+      for (const { tensor, shape } of sources) {
+        const name = tensorName(tensor, layer);
+        tensors.set(name, { name, shape });
+      }
+    }
+  }
+  return [...tensors.values()];
+}
+
+export async function runSelfTest(device: Device): Promise<SelfTestResult> {
+  const read = (file: string) => readPackageText(`selftest/${file}`);
+  const manifest = JSON.parse(await read("manifest.json")) as Manifest;
+  const data = JSON.parse(await read("expected.json")) as SelfTestData;
+  const checkpoint = seededCheckpoint(data.seed, tensorsOf(manifest));
+  const model = await loadModel(device, { manifest, readText: read, checkpoint });
+  const session = await model.openSession({ context: data.ids.length });
+  let difference = 0;
+  let position = data.prefill - 1;
+  const compare = (logits: Float32Array, at: number) => {
+    for (const [id, expected] of data.logits[at - data.prefill + 1]!.entries()) {
+      const distance = Math.abs(logits[id]! - expected);
+      // Written so that a NaN counts as the largest difference.
+      if (!(distance <= difference)) {
+        difference = distance;
+        position = at;
+      }
+    }
+  };
+  try {
+    const [first] = await session.prefill([data.ids.slice(0, data.prefill)]);
+    compare(first!, data.prefill - 1);
+    for (let at = data.prefill; at < data.ids.length; at++) {
+      const [logits] = await session.decode([data.ids[at]!]);
+      compare(logits!, at);
+    }
+  } finally {
+    session.close();
+    model.close();
+  }
+  const { tolerance } = data;
+  return { passed: difference <= tolerance, difference, position, tolerance, adapter: device.adapter.name };
+}

@@ -1,0 +1,125 @@
+/** Where a package's weights come from: a safetensors file or folder, over the web or on disk, or the package's own packed weights. */
+import { type ByteSource, memorySource } from "../../../runtime/byte-source.js";
+import {
+  type Checkpoint,
+  type CheckpointTensor,
+  openSafetensors,
+  openShardedSafetensors,
+} from "../../../runtime/checkpoint.js";
+import { WeightsError } from "../../../runtime/errors.js";
+import { fetchSource } from "../../../runtime/fetch-source.js";
+import type { Manifest } from "../../../runtime/manifest.js";
+import { planWeights, storedAs, tensorName } from "../../../runtime/packing.js";
+import { readPackageText } from "./files.js";
+
+/**
+ * A checkpoint that is open already; the address (or, in Node and Deno, the path) of a `.safetensors` file or of a
+ * `.safetensors.index.json` with its shards beside it; the bytes of a file; or `packed`: the weights in the package itself.
+ */
+export type WeightsInput = Checkpoint | string | URL | Uint8Array;
+
+export async function openWeights(input: WeightsInput, manifest: Manifest): Promise<Checkpoint> {
+  if (input === "packed") return openPacked(manifest);
+  if (input instanceof Uint8Array) return openSafetensors(memorySource(input));
+  if (typeof input === "object" && "tensors" in input) return input;
+  const url = await resolve(input);
+  if (!url.pathname.endsWith(".index.json")) return openSafetensors(await openUrl(url));
+  const index = await openUrl(url);
+  const text = new TextDecoder().decode(await index.read(0, index.size));
+  await index.close();
+  return openShardedSafetensors(text, (file) => openUrl(new URL(file, url)));
+}
+
+/** The functions of Node's modules that are needed; they are not there in a page, so their types may not be either. */
+interface FileHandle {
+  stat(): Promise<{ readonly size: number }>;
+  read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
+  close(): Promise<void>;
+}
+
+async function resolve(input: string | URL): Promise<URL> {
+  if (input instanceof URL) return input;
+  if (/^[a-z][a-z0-9+.-]+:/i.test(input)) return new URL(input);
+  const page = (globalThis as { readonly location?: { readonly href: string } }).location;
+  if (page !== undefined && page.href.startsWith("http")) return new URL(input, page.href);
+  const specifier = "node:url";
+  const { pathToFileURL } = (await import(specifier)) as { pathToFileURL(path: string): URL };
+  return pathToFileURL(input);
+}
+
+async function openUrl(url: URL): Promise<ByteSource> {
+  if (url.protocol !== "file:") return fetchSource(url);
+  const specifier = "node:fs/promises";
+  const { open } = (await import(specifier)) as { open(path: URL): Promise<FileHandle> };
+  let file: FileHandle;
+  try {
+    file = await open(url);
+  } catch (cause) {
+    throw new WeightsError("file-unreadable", `${url.pathname} cannot be read`, {
+      details: { file: url.pathname },
+      cause,
+    });
+  }
+  return {
+    name: url.pathname,
+    size: (await file.stat()).size,
+    read: async (offset, length) => {
+      const bytes = new Uint8Array(length);
+      for (let filled = 0; filled < length; ) {
+        const { bytesRead } = await file.read(bytes, filled, length - filled, offset + filled);
+        if (bytesRead === 0)
+          throw new WeightsError("file-unreadable", `${url.pathname} became shorter while it was read`);
+        filled += bytesRead;
+      }
+      return bytes;
+    },
+    close: () => file.close(),
+  };
+}
+
+/**
+ * The package's own weights as a checkpoint: a packed weight is rows of its source tensors one after the other, so each of these is a
+ * run of bytes in a packed file.
+ */
+async function openPacked(manifest: Manifest): Promise<Checkpoint> {
+  const files = [...new Set(manifest.weights.flatMap(({ packed = [] }) => packed.map(({ file }) => file)))];
+  if (files.length === 0) {
+    throw new WeightsError("file-unreadable", "the package carries no weights", {
+      hint: "Compile with --weights to pack them, or give a .safetensors file.",
+    });
+  }
+  const sources = await Promise.all(files.map((file) => openUrl(new URL(`../${file}`, import.meta.url))));
+  const tensors = new Map<string, CheckpointTensor>();
+  const unlimited = { maxBufferSize: Number.MAX_SAFE_INTEGER, maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER };
+  for (const { info, layer } of planWeights(manifest, unlimited)) {
+    const packed = info.packed?.find((part) => part.layer === layer);
+    if (packed === undefined) throw new WeightsError("tensor-absent", `the package carries no weight ${info.name}`);
+    for (const { tensor, shape, row } of info.sources) {
+      const name = tensorName(tensor, layer);
+      const rowBytes = packed.bytes / info.rows;
+      const elements = shape.reduce((product, size) => product * size, 1);
+      tensors.set(name, {
+        name,
+        dtype: storedAs(info.element),
+        shape,
+        byteLength: (elements * rowBytes) / info.columns,
+        shard: files.indexOf(packed.file),
+        offset: packed.offset + row * rowBytes,
+      });
+    }
+  }
+  return {
+    tensors,
+    files,
+    read: (tensor, start = 0, length = tensor.byteLength - start) =>
+      sources[tensor.shard]!.read(tensor.offset + start, length),
+    close: async () => {
+      await Promise.all(sources.map((source) => source.close()));
+    },
+  };
+}
+
+/** The package's manifest. */
+export async function readManifest(): Promise<Manifest> {
+  return JSON.parse(await readPackageText("manifest.json")) as Manifest;
+}
