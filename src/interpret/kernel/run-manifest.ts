@@ -1,0 +1,323 @@
+/**
+ * Runs a manifest with the kernel interpreter: the device that needs no device.
+ *
+ * It does what the run time does on a GPU (rows, control buffers, choices, bindings), on typed arrays. Tests compare it with the float64
+ * interpreter, count what kernels load, and poison what nobody may read.
+ */
+
+import { halfToBits } from "../../ir/kernel/half.js";
+import type { Kernel } from "../../ir/kernel/kernel.js";
+import { scalarOf } from "../../ir/kernel/types.js";
+import { controlWords } from "../../runtime/control.js";
+import { evaluate } from "../../runtime/expr.js";
+import type { BindingSource, Manifest } from "../../runtime/manifest.js";
+import { type PackedWeight, planWeights, tensorName } from "../../runtime/packing.js";
+import {
+  type Call,
+  callsOfPhase,
+  callsOfSampling,
+  type PhaseContext,
+  type SampleValues,
+} from "../../runtime/program.js";
+import { ropeTable } from "../../runtime/rope-table.js";
+import {
+  cutIntoSlices,
+  decodeTable,
+  decodeTiles,
+  prefillTable,
+  prefillTiles,
+  type RowRange,
+  type RowTable,
+  type SlicePart,
+  type TileWords,
+} from "../../runtime/rows.js";
+import {
+  type PlannedBuffer,
+  rowModel,
+  type SessionOptions,
+  type SessionShape,
+  type SizeLimits,
+  scratchBase,
+  scratchName,
+  shapeSession,
+  stepStoreName,
+  storeName,
+  storesOf,
+} from "../../runtime/shape.js";
+import type { AccessCounts } from "./access-counts.js";
+import { type BufferData, runKernel } from "./run-kernel.js";
+
+/** Values of a tensor of the checkpoint; undefined when there is none. */
+export type TensorValues = (tensor: string) => ArrayLike<number> | undefined;
+
+export interface ManifestRunOptions extends SessionOptions {
+  readonly limits?: SizeLimits;
+  /** Fills memory that is not written yet: caches at first, activations before every phase. */
+  readonly poison?: number;
+  /** Size of the subgroups that the kernels see. */
+  readonly subgroupSize?: number;
+  /** Gives what to count a call with, if it is to be counted. */
+  readonly countOf?: (call: Call) => AccessCounts | undefined;
+  readonly detectRaces?: boolean;
+}
+
+const unlimited: SizeLimits = {
+  maxBufferSize: Number.MAX_SAFE_INTEGER,
+  maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER,
+};
+
+interface Tiles {
+  readonly words: TileWords;
+  readonly of: (range: RowRange) => RowRange;
+}
+
+export class ManifestRun {
+  readonly shape: SessionShape;
+  readonly lengths: number[];
+  private readonly kernels: ReadonlyMap<string, Kernel>;
+  private readonly memory = new Map<string, ArrayBuffer>();
+  private readonly weights: readonly PackedWeight[];
+  private steps = 0;
+
+  constructor(
+    readonly manifest: Manifest,
+    kernels: readonly Kernel[],
+    tensors: TensorValues,
+    private readonly options: ManifestRunOptions,
+  ) {
+    const limits = options.limits ?? unlimited;
+    this.kernels = new Map(kernels.map((kernel) => [kernel.name, kernel]));
+    this.shape = shapeSession(manifest, options, limits);
+    this.lengths = new Array<number>(this.shape.batch).fill(0);
+    this.weights = planWeights(manifest, limits);
+    for (const weight of this.weights) this.pack(weight, tensors);
+    for (const planned of this.shape.buffers) this.memory.set(planned.name, new ArrayBuffer(planned.bytes));
+    for (const table of manifest.tables) {
+      const values = ropeTable(table, evaluate(table.rows, this.shape.symbols));
+      new Float32Array(this.memory.get(table.name)!).set(values);
+    }
+    this.poison("cache", "scratch");
+  }
+
+  /** Reads tokens of every sequence; gives the logits of the last position of each. */
+  prefill(ids: readonly (readonly number[])[]): Float32Array[] {
+    const { slice, maxRows, batch } = this.shape;
+    const model = rowModel(this.manifest);
+    const cut = ids.map((tokens, sequence) => {
+      const part = { sequence, start: this.lengths[sequence]!, ids: tokens };
+      return cutIntoSlices(model, part, slice, Math.floor(maxRows / batch));
+    });
+    const rounds = Math.max(...cut.map((parts) => parts.length));
+    for (let round = 0; round < rounds - 1; round++) {
+      this.prefillSlice(
+        cut.flatMap((parts) => (round < parts.length - 1 ? [parts[round]!] : [])),
+        false,
+      );
+    }
+    this.prefillSlice(
+      cut.map((parts) => parts.at(-1)!),
+      true,
+    );
+    // What samples from these logits advances the decode table from the newest token.
+    this.writeDecodeTable(
+      this.lengths.map((length) => length - 1),
+      ids.map((tokens) => tokens.at(-1)!),
+    );
+    return this.logits();
+  }
+
+  /** Reads one token per sequence; gives the logits of its position. */
+  decode(ids: readonly number[]): Float32Array[] {
+    this.writeDecodeTable(this.lengths, ids);
+    return this.step();
+  }
+
+  /** Samples from the newest logits, on the device; gives the ids, which the next `step` reads. */
+  sample(values: SampleValues): number[] {
+    for (const call of callsOfSampling(this.decodeContext(), values)) this.run(call, "decode");
+    this.steps++;
+    const words = this.words("control of decode");
+    const { sequencesAt, sequenceStride } = this.shape.control.decode;
+    return this.lengths.map((_, sequence) => words[sequencesAt + sequence * sequenceStride + 2]!);
+  }
+
+  /** A decode step on what the decode table holds. */
+  step(): Float32Array[] {
+    this.lengths.forEach((length, sequence) => {
+      this.lengths[sequence] = length + 1;
+    });
+    this.runPhase(this.decodeContext(), true);
+    return this.logits();
+  }
+
+  private prefillSlice(parts: readonly SlicePart[], head: boolean): void {
+    const { manifest, shape } = this;
+    const model = rowModel(manifest);
+    const starts = [...this.lengths];
+    for (const { sequence, start, ids } of parts) this.lengths[sequence] = start + ids.length;
+    const table = prefillTable(model, parts);
+    const tiles = this.tiles(table, (range) => prefillTiles(model, table, range, manifest.rows.tileRows.prefill));
+    const sequences = starts.map((start, sequence) => ({
+      ...{ length: this.lengths[sequence]!, start, steps: this.steps },
+      bases: manifest.groups.map((_, group) => scratchBase(manifest, group, start)),
+    }));
+    const words = controlWords(shape.control.prefill, sequences, table, tiles.words);
+    this.words("control of prefill").set(words);
+    const n = Math.max(...this.lengths);
+    const start = Math.max(...parts.map((part) => part.start));
+    this.runPhase(this.context("prefill", table, tiles, n, start), head);
+  }
+
+  private writeDecodeTable(starts: readonly number[], ids: readonly number[]): void {
+    const table = decodeTable(
+      rowModel(this.manifest),
+      starts.map((pos, sequence) => ({ pos, id: ids[sequence]! })),
+    );
+    const sequences = starts.map((start) => ({
+      ...{ length: start + 1, start, steps: this.steps },
+      bases: this.manifest.groups.map(() => 0),
+    }));
+    const words = controlWords(this.shape.control.decode, sequences, table, this.decodeTiles(table).words);
+    this.words("control of decode").set(words);
+  }
+
+  private decodeContext(): PhaseContext {
+    const { batch, context } = this.shape;
+    const table = decodeTable(rowModel(this.manifest), new Array(batch).fill({ pos: 0, id: 0 }));
+    return this.context("decode", table, this.decodeTiles(table), context, context);
+  }
+
+  private decodeTiles(table: RowTable): Tiles {
+    return this.tiles(table, (range) => decodeTiles(this.shape.batch, range, this.manifest.rows.tileRows.decode));
+  }
+
+  /** Tiles of every distinct row range, one run after the other. */
+  private tiles(table: RowTable, cut: (range: RowRange) => TileWords): Tiles {
+    const words: TileWords = [];
+    const runs = new Map<string, RowRange>();
+    const key = ({ base, count }: RowRange) => `${base} ${count}`;
+    const ranges = Array.from({ length: this.manifest.model.layers }, (_, layer) => [
+      table.input(layer),
+      table.query(layer),
+    ]);
+    for (const range of [...ranges.flat(), table.output]) {
+      if (runs.has(key(range))) continue;
+      const own = cut(range);
+      runs.set(key(range), { base: words.length / 4, count: own.length / 4 });
+      words.push(...own);
+    }
+    return { words, of: (range) => runs.get(key(range)) ?? { base: 0, count: 0 } };
+  }
+
+  private context(phase: PhaseContext["phase"], table: RowTable, tiles: Tiles, n: number, start: number): PhaseContext {
+    const partsOf = (name: string) => this.weights.find(({ info }) => info.name === name)!.parts;
+    return { manifest: this.manifest, shape: this.shape, phase, table, tilesOf: tiles.of, n, start, partsOf };
+  }
+
+  private runPhase(context: PhaseContext, head: boolean): void {
+    this.poison("working", "scratch");
+    for (const call of callsOfPhase(context, { head })) this.run(call, context.phase);
+  }
+
+  private run(call: Call, phase: "prefill" | "decode"): void {
+    const kernel = this.kernels.get(call.kernel);
+    if (kernel === undefined) throw new Error(`the manifest names a kernel ${call.kernel}, which is not given`);
+    const buffers = kernel.buffers.map(({ name, type }) => {
+      const memory = this.find(call.bindings[name]!, call, phase);
+      return [name, viewOf(memory, scalarOf(type))] as const;
+    });
+    const count = this.options.countOf?.(call);
+    runKernel(kernel, {
+      buffers: Object.fromEntries(buffers),
+      params: call.parameters,
+      workgroups: call.workgroups,
+      ...(count !== undefined && { count }),
+      ...(this.options.subgroupSize !== undefined && { subgroupSize: this.options.subgroupSize }),
+      detectRaces: this.options.detectRaces ?? false,
+    });
+  }
+
+  private find(source: BindingSource, { layer, part }: Call, phase: "prefill" | "decode"): ArrayBuffer {
+    switch (source.kind) {
+      case "buffer":
+        return this.named(this.manifest.buffers.find(({ name }) => name === source.name)!.slot);
+      case "table":
+        return this.named(source.name);
+      case "weight": {
+        const { perLayer } = this.manifest.weights.find(({ name }) => name === source.name)!;
+        return this.named(weightName(source.name, perLayer ? layer : undefined, part ?? 0));
+      }
+      case "keys": {
+        const { layout } = storesOf(this.manifest, layer!).find(({ group }) => group === source.group)!;
+        if (layout === "forever") return this.named(storeName(layer!, source.group));
+        if (phase === "prefill") return this.named(scratchName(source.group));
+        return this.named(layout === "step" ? stepStoreName(source.group) : storeName(layer!, source.group));
+      }
+      case "store":
+        return this.named(storeName(layer!, source.group));
+      case "control":
+        return this.named(`control of ${phase}`);
+      case "decode-control":
+        return this.named("control of decode");
+    }
+  }
+
+  private named(name: string): ArrayBuffer {
+    const memory = this.memory.get(name);
+    if (memory === undefined) throw new Error(`no buffer is named ${name}`);
+    return memory;
+  }
+
+  private words(name: string): Int32Array {
+    return new Int32Array(this.named(name));
+  }
+
+  private logits(): Float32Array[] {
+    const { vocab } = this.manifest.model;
+    const all = new Float32Array(this.named(this.manifest.buffers.find(({ name }) => name === "logits")!.slot));
+    return this.lengths.map((_, sequence) => all.slice(sequence * vocab, (sequence + 1) * vocab));
+  }
+
+  private poison(...purposes: PlannedBuffer["purpose"][]): void {
+    const { poison } = this.options;
+    if (poison === undefined) return;
+    for (const { name, purpose } of this.shape.buffers) {
+      if (purposes.includes(purpose)) new Float32Array(this.named(name)).fill(poison);
+    }
+  }
+
+  /** Brings the tensors of a packed weight to their places, part by part. */
+  private pack({ info, layer, parts }: PackedWeight, tensors: TensorValues): void {
+    const { columns, sources, element } = info;
+    const whole = new Float32Array(info.rows * columns);
+    for (const { tensor, row, zeros } of sources) {
+      const values = tensors(tensorName(tensor, layer));
+      if (values === undefined && !zeros) throw new Error(`there is no tensor ${tensorName(tensor, layer)}`);
+      if (values !== undefined) whole.set(values, row * columns);
+    }
+    for (const [index, { base, rows, bytes }] of parts.entries()) {
+      const own = whole.subarray(base * columns, (base + rows) * columns);
+      const memory = new ArrayBuffer(bytes);
+      if (element === "f16") new Uint16Array(memory).set(Uint16Array.from(own, halfToBits));
+      else new Float32Array(memory).set(own);
+      this.memory.set(weightName(info.name, layer, index), memory);
+    }
+  }
+}
+
+const weightName = (weight: string, layer: number | undefined, part: number) =>
+  `weight ${weight}, layer ${layer ?? "none"}, part ${part}`;
+
+function viewOf(memory: ArrayBuffer, scalar: string): BufferData {
+  switch (scalar) {
+    case "i32":
+      return new Int32Array(memory);
+    case "u32":
+      return new Uint32Array(memory);
+    case "f16":
+    case "bf16":
+      return new Uint16Array(memory);
+    default:
+      return new Float32Array(memory);
+  }
+}
