@@ -1,0 +1,111 @@
+/** Operators on numbers, strings and truth values that are known when the model is compiled. */
+import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
+import { label } from "../../diagnostics/define.js";
+import type { Span } from "../../source/source-file.js";
+import type { Binary, BinaryOperator } from "../ast/nodes.js";
+import { type Context, callLabels } from "./context.js";
+import { addSizes, multiplySizes, opaqueSize, type Size } from "./size.js";
+import { textOf } from "./terms.js";
+import { failed, type Value } from "./values.js";
+
+export function isComparison(operator: BinaryOperator): boolean {
+  return ["==", "!=", "<", "<=", ">", ">="].includes(operator);
+}
+
+export function compareNumbers(operator: BinaryOperator, left: number, right: number): boolean {
+  switch (operator) {
+    case "==":
+      return left === right;
+    case "!=":
+      return left !== right;
+    case "<":
+      return left < right;
+    case "<=":
+      return left <= right;
+    case ">":
+      return left > right;
+    default:
+      return left >= right;
+  }
+}
+
+/** Floor division and its non-negative remainder, and the plain operators. The divisor is known to be positive. */
+function integerOperation(operator: BinaryOperator, left: number, right: number): number {
+  switch (operator) {
+    case "+":
+      return left + right;
+    case "-":
+      return left - right;
+    case "*":
+      return left * right;
+    case "div":
+      return Math.floor(left / right);
+    default:
+      return left - right * Math.floor(left / right);
+  }
+}
+
+/** `+ - * div mod` on two integers. */
+export function integerArithmetic(node: Binary, left: Size, right: Size, context: Context): Value {
+  const { operator } = node;
+  if ((operator === "div" || operator === "mod") && right.value <= 0) {
+    return reportDivision(node, right.value, context);
+  }
+  const value = integerOperation(operator, left.value, right.value);
+  if (!Number.isSafeInteger(value)) return reportTooLarge(node.span, context);
+  switch (operator) {
+    case "+":
+      return { kind: "int", size: addSizes(left, right) };
+    case "-":
+      return { kind: "int", size: addSizes(left, right, -1) };
+    case "*":
+      return { kind: "int", size: multiplySizes(left, right) };
+    case "div":
+    case "mod":
+      return { kind: "int", size: opaqueSize(operator, left, right, value) };
+    default:
+      return failed;
+  }
+}
+
+/** `+ - * / ^` on two numbers of which the result is real. */
+export function realArithmetic(node: Binary, left: number, right: number, context: Context): Value {
+  if (node.operator === "/" && right === 0) return reportDivision(node, 0, context);
+  const value =
+    node.operator === "/"
+      ? left / right
+      : node.operator === "^"
+        ? left ** right
+        : integerOperation(node.operator, left, right);
+  return Number.isFinite(value) ? { kind: "real", value } : reportTooLarge(node.span, context);
+}
+
+/** `+ - * div mod` and comparisons on integers of which at least one depends on the layer. */
+export function layerOperation(
+  node: Binary,
+  left: readonly number[],
+  right: readonly number[],
+  context: Context,
+): Value {
+  const { operator } = node;
+  if (isComparison(operator)) {
+    return { kind: "layer-bool", values: left.map((value, layer) => compareNumbers(operator, value, right[layer]!)) };
+  }
+  const smallest = Math.min(...right);
+  if ((operator === "div" || operator === "mod") && smallest <= 0) return reportDivision(node, smallest, context);
+  const values = left.map((value, layer) => integerOperation(operator, value, right[layer]!));
+  return values.every(Number.isSafeInteger)
+    ? { kind: "layer-int", values, isIndex: false }
+    : reportTooLarge(node.span, context);
+}
+
+export function reportTooLarge(span: Span, context: Context): Value {
+  context.state.report(paramDiagnostics.numberTooLarge({ text: textOf(span) }, label(span), ...callLabels(context)));
+  return failed;
+}
+
+function reportDivision(node: Binary, value: number, context: Context): Value {
+  const report = { operator: node.operator, value };
+  context.state.report(paramDiagnostics.divisionByZero(report, label(node.right.span), ...callLabels(context)));
+  return failed;
+}

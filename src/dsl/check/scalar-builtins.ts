@@ -1,0 +1,39 @@
+/** Functions of numbers that are known when the model is compiled. */
+import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
+import { label } from "../../diagnostics/define.js";
+import type { Call } from "../ast/nodes.js";
+import { reportTooLarge } from "./arithmetic.js";
+import type { ScalarBuiltin } from "./builtin-names.js";
+import type { Arg, Args } from "./builtins.js";
+import { type Context, callLabels } from "./context.js";
+import { describeValue, failed, intValue, type Value } from "./values.js";
+
+export function applyScalarBuiltin(node: Call, name: ScalarBuiltin, args: Args, context: Context): Value {
+  const given = [...args.values()];
+  const numbers: number[] = [];
+  for (const arg of given) {
+    const number = toNumber(arg);
+    if (number === undefined) {
+      const report = { expected: "a number", found: describeValue(arg.value) };
+      context.state.report(shapeDiagnostics.wrongType(report, label(arg.node.span), ...callLabels(context)));
+      return failed;
+    }
+    numbers.push(number);
+  }
+  const value = compute(name, numbers);
+  if (!Number.isFinite(value)) return reportTooLarge(node.span, context);
+  const staysInteger = name === "floor" || name === "ceil" || given.every((arg) => arg.value.kind === "int");
+  const isInteger =
+    ["floor", "ceil", "min", "max", "abs"].includes(name) && staysInteger && Number.isSafeInteger(value);
+  return isInteger ? intValue(value) : { kind: "real", value };
+}
+
+function toNumber({ value }: Arg): number | undefined {
+  if (value.kind === "int") return value.size.value;
+  return value.kind === "real" ? value.value : undefined;
+}
+
+function compute(name: ScalarBuiltin, numbers: readonly number[]): number {
+  const [first, second] = numbers as [number, number];
+  return name === "min" || name === "max" ? Math[name](first, second) : Math[name](first);
+}
