@@ -359,7 +359,10 @@ export type OpKind = Op["kind"];
 
 /** One `attend` of the model: the predicate, and after group-tokens what was derived from it. */
 export interface Attend {
+  /** As the model states it; in normal form after build-masks. */
   readonly predicate: Predicate;
+  /** Set by build-masks: as it was written, with spans. The same relation as `predicate`; explanations point into it. */
+  readonly stated?: Predicate;
   readonly origin?: Span;
   /** Set by group-tokens: one part per key group, in the order of the graph's `groups`. */
   readonly parts?: readonly AttendPart[];

@@ -112,6 +112,7 @@ class GraphParser implements ParseScope {
     this.reader.expect("=");
     const predicate = parsePredicate(this.reader);
     const origin = this.location();
+    const stated = this.reader.accept("stated") ? parsePredicate(this.reader) : undefined;
     const parts: AttendPart[] = [];
     while (this.reader.accept("part")) {
       const group = this.reader.string();
@@ -120,7 +121,7 @@ class GraphParser implements ParseScope {
       this.reader.expect("..");
       parts.push({ group, density, lo, hi: parseExprText(this.reader) });
     }
-    return { predicate, ...(origin && { origin }), ...(parts.length > 0 && { parts }) };
+    return { predicate, ...(stated && { stated }), ...(origin && { origin }), ...(parts.length > 0 && { parts }) };
   }
 
   private block(args: readonly Value[]): Block {

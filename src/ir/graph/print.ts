@@ -77,8 +77,9 @@ class GraphPrinter implements PrintScope {
     return this.lines.splice(start);
   }
 
-  private printAttend(index: number, { predicate, parts, origin }: Attend): void {
+  private printAttend(index: number, { predicate, stated, parts, origin }: Attend): void {
     this.lines.push(`  attend ${index} = ${printPredicate(predicate)}${this.location(origin)}`);
+    if (stated !== undefined) this.lines.push(`    stated ${printPredicate(stated)}`);
     for (const { group, density, lo, hi } of parts ?? []) {
       const bounds = `${printExprText(lo)} .. ${printExprText(hi)}`;
       this.lines.push(`    part ${JSON.stringify(group)} ${density} ${bounds}`);

@@ -1,6 +1,6 @@
 import type { BlockBuilder } from "../../ir/graph/builder.js";
 import type { FusedLinear, HeadSlice, RowClass, StoreKeys, ValueId } from "../../ir/graph/ops.js";
-import { accumulator, defineFusion, isPlainProduct, type Producers } from "./producers.js";
+import { accumulator, defineFusion, isPlainProduct } from "./producers.js";
 
 /**
  * Query, key and value projections of the same input become one pass over the stacked matrices.
