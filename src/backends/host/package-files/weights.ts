@@ -41,7 +41,7 @@ async function resolve(input: string | URL): Promise<URL> {
   if (input instanceof URL) return input;
   if (/^[a-z][a-z0-9+.-]+:/i.test(input)) return new URL(input);
   const page = (globalThis as { readonly location?: { readonly href: string } }).location;
-  if (page !== undefined && page.href.startsWith("http")) return new URL(input, page.href);
+  if (page?.href.startsWith("http")) return new URL(input, page.href);
   const specifier = "node:url";
   const { pathToFileURL } = (await import(specifier)) as { pathToFileURL(path: string): URL };
   return pathToFileURL(input);

@@ -1,0 +1,76 @@
+/**
+ * A compiled package: kernels, manifest, typed module, the run time it needs, and a self-test. It depends on nothing but the platform.
+ *
+ *     model.ts  model.js        the typed module; TypeScript reads the first, everything else the second
+ *     manifest.json             what a loader has to know; schema/manifest.schema.json of the compiler describes it
+ *     kernels/                  one file per kernel
+ *     runtime/                  the run time, as TypeScript and as JavaScript
+ *     selftest/                 the same model at reduced sizes, with expected logits
+ *     package.json  README.md
+ *
+ * The same input gives the same bytes.
+ */
+import { ts } from "ts-morph";
+import { runtimeScripts, runtimeSources } from "../../generated/runtime-sources.js";
+import type { Manifest } from "../../runtime/manifest.js";
+import { emitModelModule } from "./emit-model-module.js";
+import { emitReadme } from "./emit-readme.js";
+import type { PackageFile } from "./package-file.js";
+import type { SelfTestData } from "./package-files/self-test.js";
+
+/** What a target's back end has printed. */
+export interface CompiledKernels {
+  readonly manifest: Manifest;
+  /** Kernel texts by the file names of the manifest. */
+  readonly kernels: ReadonlyMap<string, string>;
+}
+
+export interface PackageInput extends CompiledKernels {
+  readonly selfTest?: CompiledKernels & { readonly data: SelfTestData };
+}
+
+/** All files of a package but packed weights, sorted by path. */
+export function emitPackage({ manifest, kernels, selfTest }: PackageInput): readonly PackageFile[] {
+  const module = emitModelModule(manifest);
+  const files: PackageFile[] = [
+    { path: "README.md", content: emitReadme(manifest) },
+    { path: "manifest.json", content: json(manifest) },
+    { path: "model.js", content: toJavaScript(module) },
+    { path: "model.ts", content: module },
+    { path: "package.json", content: json(packageJson(manifest)) },
+  ];
+  for (const [file, content] of kernels) files.push({ path: file, content });
+  for (const texts of [runtimeSources, runtimeScripts]) {
+    for (const [name, content] of Object.entries(texts)) files.push({ path: `runtime/${name}`, content });
+  }
+  if (selfTest !== undefined) {
+    files.push({ path: "selftest/manifest.json", content: json(selfTest.manifest) });
+    files.push({ path: "selftest/expected.json", content: `${JSON.stringify(selfTest.data)}\n` });
+    for (const [file, content] of selfTest.kernels) files.push({ path: `selftest/${file}`, content });
+  }
+  return files.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+export function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+function packageJson({ model, generator }: Manifest): unknown {
+  return {
+    name: model.name
+      .replaceAll(/([a-z0-9])([A-Z])/g, "$1-$2")
+      .replaceAll("_", "-")
+      .toLowerCase(),
+    version: "0.0.0",
+    private: true,
+    description: `${model.name}, compiled by ${generator}`,
+    type: "module",
+    exports: { ".": "./model.js", "./runtime": "./runtime/index.js", "./manifest.json": "./manifest.json" },
+  };
+}
+
+function toJavaScript(text: string): string {
+  return ts.transpileModule(text, {
+    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true },
+  }).outputText;
+}
