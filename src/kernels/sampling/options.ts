@@ -23,3 +23,8 @@ export interface SamplingOptions {
 
 /** One workgroup per sequence. */
 export const samplingWorkgroups: readonly [Expr, Expr, Expr] = ["batch", 1, 1];
+
+/** As many invocations as there can be, for one workgroup reads all logits of a sequence. */
+export function samplingWorkgroupSize({ capabilities }: SamplingOptions): number {
+  return Math.min(256, 2 ** Math.floor(Math.log2(capabilities.limits.maxWorkgroupSize)));
+}
