@@ -54,6 +54,14 @@ export function applyAttention(node: Call, args: Args, context: Context): Checke
     context.state.report(shapeDiagnostics.misplacedStatement({ what, hint }, label(node.span), ...callLabels(context)));
     return undefined;
   }
+  if (context.layer.attention !== undefined) {
+    const what = "A layer attends once";
+    const hint = "Each layer has one key and value cache. Write two layers, or combine the queries into more heads.";
+    const labels = [label(node.span), label(context.layer.attention, "the first attention"), ...callLabels(context)];
+    context.state.report(shapeDiagnostics.misplacedStatement({ what, hint }, ...labels));
+    return undefined;
+  }
+  context.layer.attention = node.span;
   const width = query.type.dims[2]!;
   const scale = args.has("scale")
     ? realArgument(args, "scale", context)

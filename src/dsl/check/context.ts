@@ -76,6 +76,8 @@ export interface LayerState {
   readonly representative: number;
   /** The conditions met so far, each with its value in every layer and its text. */
   readonly decisions: { readonly values: readonly boolean[]; readonly text: string }[];
+  /** Set by the first attention of the layer. */
+  attention?: Span;
 }
 
 /** `rotate t by …, pair i at …`, ready to be applied to a head of any width. */

@@ -15,7 +15,7 @@ import { bodyOf } from "./elementwise.js";
 import { evaluate } from "./evaluate.js";
 import { Scope } from "./scope.js";
 import { runBlock } from "./statements.js";
-import { describeValue, failed } from "./values.js";
+import { describeValue, failed, printType } from "./values.js";
 import { fillTemplate } from "./weights.js";
 
 /** More layers than any model has; the lists that hold one entry per layer stay small. */
@@ -92,7 +92,16 @@ function carriedVariables(statement: LayerLoop, context: Context): CarriedVariab
       context.state.report(shapeDiagnostics.dependsOnLayer({ what: `\`${name}\`` }, ...labels));
       return undefined;
     }
-    carried.push({ name, op: binding.value.op });
+    const { op } = binding.value;
+    const axis = op.type.dims[0]!;
+    if (axis.kind !== "axis" || axis.name !== "tokens") {
+      const found = axis.kind === "axis" ? axis.name : "nothing";
+      const report = { what: `\`${name}\` is passed from layer to layer`, expected: "tokens", found };
+      const labels = binding.span === undefined ? [] : [label(binding.span, `this is ${printType(op.type)}`)];
+      context.state.report(shapeDiagnostics.axesMix(report, ...labels));
+      return undefined;
+    }
+    carried.push({ name, op });
   }
   return carried;
 }

@@ -5,13 +5,14 @@
  */
 import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
+import { label } from "../../diagnostics/define.js";
 import { unreachable } from "../../diagnostics/diagnostic.js";
 import type { Call } from "../ast/nodes.js";
 import { applyAttention, applyRope } from "./attention-builtins.js";
 import type { TensorBuiltin } from "./builtin-names.js";
 import type { Args } from "./builtins.js";
 import type { CheckedOp, TensorType, UnaryOp } from "./checked-model.js";
-import type { Context } from "./context.js";
+import { type Context, callLabels } from "./context.js";
 import { tensorValue } from "./elementwise.js";
 import { positiveInt, realArgument, reportAt, requireRank, requireVector, tensorArgument } from "./operands.js";
 import { compareTypes, reportMismatch } from "./shapes.js";
@@ -65,6 +66,12 @@ function embed(node: Call, args: Args, context: Context): CheckedOp | undefined 
 function repeat(node: Call, args: Args, context: Context): CheckedOp | undefined {
   const input = tensorArgument(args, "x", context);
   if (input === undefined) return undefined;
+  if (context.layer !== undefined) {
+    const what = "`repeat` cannot stand inside the layer loop";
+    const hint = "Repeat the embeddings, before the loop.";
+    context.state.report(shapeDiagnostics.misplacedStatement({ what, hint }, label(node.span), ...callLabels(context)));
+    return undefined;
+  }
   const [axis, ...rest] = input.type.dims;
   if (axis?.kind !== "axis" || axis.name !== "positions") {
     const found = printType(input.type);
