@@ -1,0 +1,60 @@
+/**
+ * Unions in fewer disjuncts: `k.pos < q.pos ∪ k.pos = q.pos` is `k.pos <= q.pos`.
+ *
+ * Two disjuncts A and B become one where the conjunction H of those constraints of either that hold for both has no point outside
+ * A ∪ B. Every test is an exact integer test, so the union never changes.
+ */
+
+import { negate } from "./affine.js";
+import { areFeasible, type Conjunct, conjunct, implies, isSubsetOfConjunct, opposites } from "./conjunct.js";
+import type { Constraint } from "./constraint.js";
+import { atLeastZero } from "./constraint.js";
+import { simplifyConjunct } from "./simplify.js";
+
+export function coalesce(set: readonly Conjunct[], context: readonly Constraint[] = []): Conjunct[] {
+  const parts = [...set];
+  for (let changed = true; changed; ) {
+    changed = false;
+    search: for (let i = 0; i < parts.length; i++) {
+      for (let j = i + 1; j < parts.length; j++) {
+        const merged = merge(parts[i]!, parts[j]!, context);
+        if (merged === undefined) continue;
+        parts.splice(j, 1);
+        parts.splice(i, 1, merged);
+        changed = true;
+        break search;
+      }
+    }
+  }
+  return parts;
+}
+
+function merge(a: Conjunct, b: Conjunct, context: readonly Constraint[]): Conjunct | undefined {
+  if (isSubsetOfConjunct(a, b, context)) return b;
+  if (isSubsetOfConjunct(b, a, context)) return a;
+  const halvesOfA = a.constraints.flatMap(halves);
+  const halvesOfB = b.constraints.flatMap(halves);
+  const sharedOfA = halvesOfA.filter((constraint) => implies(b, constraint, context));
+  const sharedOfB = halvesOfB.filter((constraint) => implies(a, constraint, context));
+  const hull = conjunct([sharedOfA, sharedOfB]);
+  if (hull === undefined) return undefined;
+  const onlyA = halvesOfA.filter((constraint) => !sharedOfA.includes(constraint));
+  const onlyB = halvesOfB.filter((constraint) => !sharedOfB.includes(constraint));
+  // A point of H outside both breaks one constraint of A and one of B.
+  const covered = onlyA.every((ofA) =>
+    onlyB.every((ofB) =>
+      opposites(ofA).every((notA) =>
+        opposites(ofB).every((notB) => !areFeasible(hull.constraints, notA, notB, context)),
+      ),
+    ),
+  );
+  return covered ? simplifyConjunct(hull, context) : undefined;
+}
+
+/** An equality as its two bounds, of which one may survive a union. */
+function halves(constraint: Constraint): Constraint[] {
+  if (constraint.kind === "at-least-zero") return [constraint];
+  return [atLeastZero(constraint.form), atLeastZero(negate(constraint.form))].flatMap((part) =>
+    part === "never" ? [] : [...part],
+  );
+}

@@ -1,0 +1,114 @@
+/**
+ * Backward demand: which rows a layer must compute, so that a set of later reads is served.
+ *
+ * The relations between the groups of a model, and images of row sets under them. Images are kept by their text, because layers
+ * that share a relation ask for the same ones again.
+ */
+import type { Constraint } from "../../ir/relation/constraint.js";
+import { setOfPredicate } from "../../ir/relation/from-predicate.js";
+import { type IntegerSet, isSubset, nothing, simplify, union } from "../../ir/relation/integer-set.js";
+import type { Predicate } from "../../ir/relation/predicate.js";
+import type { AttentionSystem } from "./attention-system.js";
+import { betweenGroups, keysSeenBy, rowsOfCopy } from "./group-relation.js";
+import type { KeyGroup } from "./group-tokens.js";
+
+/** One set over `k.row` per group, in the order of the groups. */
+export type GroupRows = readonly IntegerSet[];
+
+export interface SteadyLayer {
+  /** Rows, at any position, whose query some prediction at some later position depends on. */
+  readonly queries: GroupRows;
+  /** Rows whose key and value such a query reads. */
+  readonly keys: GroupRows;
+}
+
+/** The relations of one model between its groups, and what follows from them. Holds what it has computed. */
+export class DemandAnalysis {
+  private readonly predicates = new Map<Predicate, number>();
+  private readonly tokenRelations = new Map<string, IntegerSet>();
+  private readonly relations = new Map<string, IntegerSet>();
+  private readonly images = new Map<string, IntegerSet>();
+  private readonly steady = new Map<string, readonly SteadyLayer[]>();
+
+  constructor(
+    readonly system: AttentionSystem,
+    readonly groups: readonly KeyGroup[],
+  ) {}
+
+  /** The relation of a layer, undefined where it has no attention. */
+  predicateOf(layer: number): Predicate | undefined {
+    const index = this.system.layers[layer];
+    return index === undefined ? undefined : this.system.predicates[index]!;
+  }
+
+  /** Who sees whom between two groups, over `q.row` and `k.row`. */
+  relation(predicate: Predicate, queries: KeyGroup, keys: KeyGroup): IntegerSet {
+    const id = this.idOf(predicate);
+    return remember(this.relations, `${id} ${queries.name} ${keys.name}`, () => {
+      const relation = remember(this.tokenRelations, String(id), () => setOfPredicate(predicate));
+      return betweenGroups(relation, queries, keys);
+    });
+  }
+
+  /** The keys of a group that the given queries see. */
+  keysSeen(predicate: Predicate, queries: GroupRows, keys: KeyGroup): IntegerSet {
+    const id = this.idOf(predicate);
+    const images = queries.flatMap((rows, index) =>
+      rows.map((part) =>
+        remember(this.images, `${id} ${index} ${keys.name} ${part.key}`, () =>
+          keysSeenBy([part], this.relation(predicate, this.groups[index]!, keys)),
+        ),
+      ),
+    );
+    return union(...images);
+  }
+
+  private idOf(predicate: Predicate): number {
+    const known = this.predicates.get(predicate);
+    if (known !== undefined) return known;
+    this.predicates.set(predicate, this.predicates.size);
+    return this.predicates.size - 1;
+  }
+
+  /** The rows of each layer that any output of any step depends on, last layer last. */
+  steadyLayers(): readonly SteadyLayer[] {
+    return remember(this.steady, "", () => {
+      const layers: SteadyLayer[] = [];
+      let queries: GroupRows = this.groups.map((group) =>
+        holdsCopy(group, this.system.predictCopy) ? rowsOfCopy(group, this.system.predictCopy) : nothing,
+      );
+      let above: { readonly predicate: Predicate | undefined; readonly layer: SteadyLayer } | undefined;
+      for (let index = this.system.layers.length - 1; index >= 0; index--) {
+        const predicate = this.predicateOf(index);
+        const known = above !== undefined && above.predicate === predicate && above.layer.queries === queries;
+        const layer: SteadyLayer = known
+          ? above!.layer
+          : { queries, keys: this.groups.map((group) => this.read(predicate, queries, group)) };
+        layers.unshift(layer);
+        above = { predicate, layer };
+        queries = joinRows(queries, layer.keys);
+      }
+      return layers;
+    });
+  }
+
+  private read(predicate: Predicate | undefined, queries: GroupRows, group: KeyGroup): IntegerSet {
+    return predicate === undefined ? nothing : simplify(this.keysSeen(predicate, queries, group));
+  }
+}
+
+export const holdsCopy = (group: KeyGroup, copy: number): boolean => group.firstCopy <= copy && copy <= group.lastCopy;
+
+/** The union of rows, group by group; the very same arrays where nothing is added, so that callers see a fixed point. */
+export function joinRows(rows: GroupRows, more: GroupRows, context: readonly Constraint[] = []): GroupRows {
+  if (more.every((set, index) => isSubset(set, rows[index]!))) return rows;
+  return rows.map((set, index) => (isSubset(more[index]!, set) ? set : simplify(union(set, more[index]!), context)));
+}
+
+function remember<T>(store: Map<string, T>, key: string, compute: () => T): T {
+  const known = store.get(key);
+  if (known !== undefined) return known;
+  const value = compute();
+  store.set(key, value);
+  return value;
+}

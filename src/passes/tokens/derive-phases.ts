@@ -1,0 +1,99 @@
+/**
+ * Which rows each layer of a phase computes, found backwards from what is read.
+ *
+ * A slice takes the positions [start, n). It owes the logits of its last position, and every key and value that a later step reads.
+ * So in the last layer one query is demanded; in each layer the keys that demanded queries or later steps read; and what enters a
+ * layer, its demanded queries and keys, are the queries of the layer below. All sets are exact and symbolic in n and start.
+ */
+import { shift } from "../../ir/relation/affine.js";
+import { type IntegerSet, intersect, nothing, simplify, union } from "../../ir/relation/integer-set.js";
+import type { Predicate } from "../../ir/relation/predicate.js";
+import type { AttentionSystem } from "./attention-system.js";
+import { copiesOf } from "./copies-of.js";
+import { DemandAnalysis, type GroupRows, holdsCopy, joinRows } from "./demand.js";
+import { N, rowAt, rowsBetween, START, sliceContext } from "./group-relation.js";
+import type { KeyGroup } from "./group-tokens.js";
+import { liveKeys } from "./live-keys.js";
+import { type RowSet, rowSetOf } from "./row-set.js";
+
+export interface LayerDemand {
+  /** Rows that get a key and a value. */
+  readonly kv: readonly RowSet[];
+  /** Rows that get a query, an output projection and the rest of the layer. */
+  readonly query: readonly RowSet[];
+  /** Rows whose residual stream enters the layer: both of the above. */
+  readonly input: readonly RowSet[];
+}
+
+/** Rows in the symbols n (positions after the slice) and start (positions before it). The output is predictCopy at n - 1. */
+export interface PrefillDemand {
+  readonly layers: readonly LayerDemand[];
+}
+
+/** Inclusive copy intervals of the newest position that a step computes, at whatever position: sound, and the same for every step. */
+export interface DecodeDemand {
+  readonly layers: readonly { readonly kv: number[][]; readonly query: number[][] }[];
+}
+
+export function derivePrefill(
+  system: AttentionSystem,
+  groups: readonly KeyGroup[],
+  analysis = new DemandAnalysis(system, groups),
+): PrefillDemand {
+  const layers: LayerDemand[] = [];
+  const rowSets = (rows: GroupRows) => rows.map((set, index) => rowSetOf(groups[index]!, set));
+  let queries: GroupRows = groups.map((group) =>
+    holdsCopy(group, system.predictCopy) ? rowAt(group, shift(N, -1), system.predictCopy) : nothing,
+  );
+  let above:
+    | { readonly queries: GroupRows; readonly live: GroupRows; readonly demand: LayerDemand; readonly keys: GroupRows }
+    | undefined;
+  for (let layer = system.layers.length - 1; layer >= 0; layer--) {
+    const predicate = analysis.predicateOf(layer);
+    const live = liveKeys(analysis, layer);
+    // Nothing is new in this layer: the demand has reached its fixed point.
+    if (above !== undefined && above.queries === queries && above.live === live) {
+      layers.unshift(above.demand);
+      continue;
+    }
+    const keys = groups.map((group, index) => keysOfSlice(analysis, predicate, queries, live[index]!, group));
+    const input = joinRows(queries, keys, sliceContext);
+    const demand = { kv: rowSets(keys), query: rowSets(queries), input: rowSets(input) };
+    layers.unshift(demand);
+    above = { queries, live, demand, keys };
+    queries = input;
+  }
+  return { layers };
+}
+
+/** The keys of positions [start, n) that a demanded query of the slice or a later step reads. */
+function keysOfSlice(
+  analysis: DemandAnalysis,
+  predicate: Predicate | undefined,
+  queries: GroupRows,
+  live: IntegerSet,
+  group: KeyGroup,
+): IntegerSet {
+  if (predicate === undefined) return nothing;
+  const read = union(analysis.keysSeen(predicate, queries, group), live);
+  return simplify(intersect(read, rowsBetween(group, START, N)), sliceContext);
+}
+
+export function deriveDecode(
+  system: AttentionSystem,
+  groups: readonly KeyGroup[],
+  analysis = new DemandAnalysis(system, groups),
+): DecodeDemand {
+  const copies = (rows: GroupRows) => joinIntervals(rows.flatMap((set, index) => copiesOf(groups[index]!, set)));
+  return { layers: analysis.steadyLayers().map(({ keys, queries }) => ({ kv: copies(keys), query: copies(queries) })) };
+}
+
+function joinIntervals(intervals: readonly (readonly [number, number])[]): number[][] {
+  const joined: number[][] = [];
+  for (const [first, last] of [...intervals].sort((a, b) => a[0] - b[0])) {
+    const previous = joined.at(-1);
+    if (previous !== undefined && first <= previous[1]! + 1) previous[1] = Math.max(previous[1]!, last);
+    else joined.push([first, last]);
+  }
+  return joined;
+}

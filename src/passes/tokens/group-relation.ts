@@ -1,0 +1,74 @@
+/**
+ * Relations between rows of key groups.
+ *
+ * A group is an interval of copies. Its rows are numbered in stream order, row = pos * size + copy - firstCopy, so that a set of
+ * rows is a set of integers in one variable and most sets of a model are intervals of them. `k.row` and `q.row` are that number
+ * for a key and a query; `n` is the number of positions after a slice, `start` the number before it.
+ */
+import { type Affine, constant, floorOf, remainderOf, scale, shift, variable } from "../../ir/relation/affine.js";
+import type { Constraint } from "../../ir/relation/constraint.js";
+import {
+  atMost,
+  contextOf,
+  equal,
+  type IntegerSet,
+  intersect,
+  less,
+  project,
+  simplify,
+  substitute,
+  where,
+} from "../../ir/relation/integer-set.js";
+import type { KeyGroup } from "./group-tokens.js";
+
+/** The copies in a group: rows per position. */
+export const sizeOf = (group: KeyGroup): number => group.lastCopy - group.firstCopy + 1;
+
+export const QUERY = variable("q.row");
+export const KEY = variable("k.row");
+export const N = variable("n");
+export const START = variable("start");
+
+/** Facts about every slice: it has a position, and what is cached comes before it. */
+export const sliceContext: readonly Constraint[] = contextOf(atMost(constant(0), START), less(START, N));
+
+/** What holds of n between two decode steps. */
+export const stepContext: readonly Constraint[] = contextOf(atMost(constant(1), N));
+
+const positionOf = (row: Affine, group: KeyGroup): Affine => floorOf(row, sizeOf(group));
+const copyOf = (row: Affine, group: KeyGroup): Affine => shift(remainderOf(row, sizeOf(group)), group.firstCopy);
+
+/** The coordinates of a key in terms of its row. */
+export const keyCoordinates = (group: KeyGroup) => ({ "k.pos": positionOf(KEY, group), "k.copy": copyOf(KEY, group) });
+
+/** The coordinates of a query in terms of its row. */
+export const queryCoordinates = (group: KeyGroup) => ({
+  "q.pos": positionOf(QUERY, group),
+  "q.copy": copyOf(QUERY, group),
+});
+
+/** A relation over (pos, copy) pairs as one between rows of two groups, over `q.row` and `k.row`. */
+export function betweenGroups(relation: IntegerSet, queries: KeyGroup, keys: KeyGroup): IntegerSet {
+  const rows = substitute(relation, { ...queryCoordinates(queries), ...keyCoordinates(keys) });
+  const exist = where(atMost(constant(0), QUERY), atMost(constant(0), KEY));
+  return simplify(intersect(rows, exist));
+}
+
+/** A set of `k.row` as one of `q.row`: the keys of a layer are queries of the layer below. */
+export const asQueries = (rows: IntegerSet): IntegerSet => substitute(rows, { "k.row": QUERY });
+
+/** The keys that some query of the set sees, where `relation` is over `q.row` and `k.row`. */
+export const keysSeenBy = (queries: IntegerSet, relation: IntegerSet): IntegerSet =>
+  project(intersect(relation, asQueries(queries)), ["q.row"]);
+
+/** Rows of the positions [from, to). */
+export const rowsBetween = (group: KeyGroup, from: Affine, to: Affine): IntegerSet =>
+  where(atMost(scale(from, sizeOf(group)), KEY), less(KEY, scale(to, sizeOf(group))));
+
+/** The rows of one copy, at every position. */
+export const rowsOfCopy = (group: KeyGroup, copy: number): IntegerSet =>
+  where(atMost(constant(0), KEY), equal(copyOf(KEY, group), constant(copy)));
+
+/** The row of one copy at one position. */
+export const rowAt = (group: KeyGroup, position: Affine, copy: number): IntegerSet =>
+  where(equal(KEY, shift(scale(position, sizeOf(group)), copy - group.firstCopy)));

@@ -1,0 +1,47 @@
+/**
+ * The keys that are still read after a step.
+ */
+import { constant, scale } from "../../ir/relation/affine.js";
+import { atMost, type IntegerSet, intersect, nothing, simplify, where } from "../../ir/relation/integer-set.js";
+import type { Predicate } from "../../ir/relation/predicate.js";
+import type { DemandAnalysis, GroupRows } from "./demand.js";
+import { KEY, N, rowsBetween, sizeOf, stepContext } from "./group-relation.js";
+import type { KeyGroup } from "./group-tokens.js";
+
+const computed = new WeakMap<DemandAnalysis, Map<string, GroupRows>>();
+
+/**
+ * Keys of positions before n, in one layer, that a demanded query at position n or later sees; per group, over `k.row` and `n`.
+ *
+ * Layers with equal demand and the same relation share one array.
+ */
+export function liveKeys(analysis: DemandAnalysis, layer: number): GroupRows {
+  const predicate = analysis.predicateOf(layer);
+  const { queries } = analysis.steadyLayers()[layer]!;
+  const known = computed.get(analysis) ?? new Map<string, GroupRows>();
+  computed.set(analysis, known);
+  const demand = queries.map((set) => set.map((part) => part.key).join(" ∨ ")).join(" | ");
+  const key = `${analysis.system.layers[layer]} ${demand}`;
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const live = analysis.groups.map((group) =>
+    predicate === undefined ? nothing : liveThrough(analysis, predicate, queries, group),
+  );
+  known.set(key, live);
+  return live;
+}
+
+/** The keys of one group that demanded queries at position n or later see through one relation. */
+export function liveThrough(
+  analysis: DemandAnalysis,
+  relation: Predicate,
+  queries: GroupRows,
+  group: KeyGroup,
+): IntegerSet {
+  const later = queries.map((set, index) => {
+    const start = scale(N, sizeOf(analysis.groups[index]!));
+    return simplify(intersect(set, where(atMost(start, KEY))), stepContext);
+  });
+  const seen = analysis.keysSeen(relation, later, group);
+  return simplify(intersect(seen, rowsBetween(group, constant(0), N)), stepContext);
+}
