@@ -176,7 +176,8 @@ export const allTokens: readonly TokenType[] = [
   Dot,
 ];
 
-export const lexer = new Lexer([...allTokens], { positionTracking: "onlyOffset" });
+// Only full tracking tells where a token ends, and spans need it.
+export const lexer = new Lexer([...allTokens], { positionTracking: "full" });
 
 /** How a message spells a kind of token. */
 export function describeTokenType(type: TokenType): string {
