@@ -31,16 +31,14 @@ export function repeated(text: string, previous: readonly string[] = []): readon
   return [...previous, text];
 }
 
-/** `--set K=4`, repeatable: parameters of the model by name. */
-export type Settings = Readonly<Record<string, number>>;
+/** `--set K=4`, repeatable: parameters of the model by name. The checker knows their types. */
+export type Settings = Readonly<Record<string, string>>;
 
 export function setting(text: string, previous: Settings = {}): Settings {
   const [, name, value] = /^([A-Za-z_]\w*)=(.+)$/.exec(text) ?? [];
-  const number = value === undefined || value.trim() === "" ? Number.NaN : Number(value);
-  if (name === undefined || !Number.isFinite(number)) {
-    throw new InvalidArgumentError("It must be NAME=NUMBER, as in --set K=4.");
-  }
-  return { ...previous, [name]: number };
+  if (name === undefined || value === undefined)
+    throw new InvalidArgumentError("It must be NAME=VALUE, as in --set K=4.");
+  return { ...previous, [name]: value.trim() };
 }
 
 export const jsonOption = () => new Option("--json", "print one JSON document on stdout instead of text");
@@ -60,7 +58,7 @@ export const deviceOption = () =>
 export const dtypes = ["auto", "f32", "f16"] as const;
 export type DtypeName = (typeof dtypes)[number];
 export const dtypeOption = () =>
-  new Option("--dtype <type>", "element type of weights and caches; auto takes f16 where the adapter has it")
+  new Option("--dtype <type>", "element type of weights and caches; auto is f16 where the adapter has it, else f32")
     .choices(dtypes)
     .default("auto");
 

@@ -135,7 +135,7 @@ export function createProgram(terminal: Terminal): Program {
       .makeOptionMandatory(),
     outputOption("safetensors file to write").makeOptionMandatory(),
     deviceOption(),
-    dtypeOption().choices(["f32", "f16"]).default("f32"),
+    dtypeOption().default("f32"),
     setOption(),
     jsonOption(),
   ).action((file, options) =>

@@ -1,8 +1,10 @@
 /** From a Hugging Face `config.json` to a model in the language: what `phdc import` does. */
-import { type Diagnostic, DiagnosticCollector } from "../diagnostics/diagnostic.js";
-import { parseExpression } from "../dsl/syntax/parse.js";
-import type { SourceFile } from "../source/source-file.js";
-import { modelName, printModel } from "./print-model.js";
+import { type Diagnostic, DiagnosticCollector, InternalError } from "../diagnostics/diagnostic.js";
+import { checkModel } from "../dsl/check/check-model.js";
+import { parseExpression, parseFile } from "../dsl/syntax/parse.js";
+import type { SourceFile, Span } from "../source/source-file.js";
+import type { AttendConfig } from "./model-config.js";
+import { modelName, type PrintedModel, printModel } from "./print-model.js";
 import { readConfig } from "./read-config.js";
 import type { PhdOverrides } from "./read-phd.js";
 
@@ -22,5 +24,33 @@ export function importModel(config: SourceFile, folder: string, overrides: PhdOv
     return { text: undefined, diagnostics: collector.diagnostics };
   }
   const printed = printModel(modelName(folder), `Imported from ${folder}/config.json`, model, phd);
-  return { text: printed.text, diagnostics: collector.diagnostics };
+  checkPrinted(printed, phd.attend, collector);
+  return { text: collector.hasErrors ? undefined : printed.text, diagnostics: collector.diagnostics };
+}
+
+/**
+ * Checks what was printed, so that import never hands out a model that does not compile. A report about the user's own predicate
+ * points into `--attend`, where the user wrote it; any other would be a mistake of import itself.
+ */
+function checkPrinted(
+  { text, predicateStart }: PrintedModel,
+  attend: AttendConfig,
+  collector: DiagnosticCollector,
+): void {
+  const found = new DiagnosticCollector();
+  const file: SourceFile = { name: "the imported model", text };
+  const tree = parseFile(file, found);
+  if (tree !== undefined) checkModel(tree, found);
+  const { diagnostics } = found;
+  if (diagnostics.length === 0) return;
+  if (attend.kind !== "predicate") throw new InternalError(`import printed a model with ${diagnostics[0]!.message}`);
+
+  const predicateEnd = predicateStart + attend.text.text.length;
+  const moved = (span: Span): Span =>
+    span.file === file && span.start >= predicateStart && span.end <= predicateEnd
+      ? { file: attend.text, start: span.start - predicateStart, end: span.end - predicateStart }
+      : span;
+  for (const diagnostic of diagnostics) {
+    collector.add({ ...diagnostic, labels: diagnostic.labels.map((each) => ({ ...each, span: moved(each.span) })) });
+  }
 }

@@ -1,7 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { DiagnosticCollector } from "../../src/diagnostics/diagnostic.js";
 import { renderDiagnostics } from "../../src/diagnostics/render-terminal.js";
-import { parseFile } from "../../src/dsl/syntax/parse.js";
 import { importModel } from "../../src/import/import-model.js";
 import { modelName } from "../../src/import/print-model.js";
 import type { PhdOverrides } from "../../src/import/read-phd.js";
@@ -16,13 +14,10 @@ const base = {
   num_key_value_heads: 2,
 };
 
-/** The text that an import prints, after a check that it is one the language reads. */
+/** The text that an import prints; import itself checks that it is a model. */
 function imported(config: Record<string, unknown>, overrides: PhdOverrides = {}): string {
   const result = importModel({ name: "config.json", text: JSON.stringify({ ...base, ...config }) }, "tiny", overrides);
   expect(renderDiagnostics(result.diagnostics)).toBe("");
-  const syntax = new DiagnosticCollector();
-  parseFile({ name: "tiny.phd", text: result.text! }, syntax);
-  expect(renderDiagnostics(syntax.diagnostics)).toBe("");
   return result.text!;
 }
 
@@ -226,14 +221,42 @@ describe("an imported model", () => {
   });
 });
 
-it("refuses a predicate that is no expression, where it stands on the command line", () => {
-  const config = { name: "config.json", text: JSON.stringify(base) };
-  const result = importModel(config, "tiny", { attend: "k.pos <= q.pos }" });
-  expect(result.text).toBeUndefined();
-  expect(renderDiagnostics(result.diagnostics)).toMatchInlineSnapshot(`
-    "error[PHD0010]: Nothing is open that \`}\` could close
-      --attend:1:16
-    1 | k.pos <= q.pos }
-      |                ^"
-  `);
+describe("a predicate of one's own", () => {
+  const refusal = (attend: string) => {
+    const result = importModel({ name: "config.json", text: JSON.stringify(base) }, "tiny", { attend, repeat: 2 });
+    expect(result.text).toBeUndefined();
+    return renderDiagnostics(result.diagnostics);
+  };
+
+  it("is refused where it stands on the command line when it is no expression", () => {
+    expect(refusal("k.pos <= q.pos }")).toMatchInlineSnapshot(`
+      "error[PHD0010]: Nothing is open that \`}\` could close
+        --attend:1:16
+      1 | k.pos <= q.pos }
+        |                ^"
+    `);
+    expect(refusal("")).toMatchInlineSnapshot(`
+      "error[PHD0002]: Expected \`not\`, \`-\`, \`weight\`, \`bias\`, \`tensor\`, a name, an integer, a number, a string, \`true\`, \`false\`, \`if\` or \`(\`, but found the end of the file
+        --attend:1:1"
+    `);
+  });
+
+  it("is refused when it uses names that the model does not have", () => {
+    expect(refusal("phd_sw(q, k, 4)")).toMatchInlineSnapshot(`
+      "error[PHD0102]: There is no function, index or rule called \`phd_sw\`
+        --attend:1:1
+      1 | phd_sw(q, k, 4)
+        | ^^^^^^
+      Hint: Did you mean \`phd_swa\`?"
+    `);
+  });
+
+  it("is refused when it is no predicate", () => {
+    expect(refusal("q.pos - k.pos")).toMatchInlineSnapshot(`
+      "error[PHD0201]: This must be a condition on tokens, and is an integer that depends on tokens
+        --attend:1:1
+      1 | q.pos - k.pos
+        | ^^^^^^^^^^^^^"
+    `);
+  });
 });
