@@ -16,6 +16,7 @@ import type { Attend, Block, Graph, Layers, Op, Value, ValueId } from "./ops.js"
 import { printExprText } from "./text/expr-text.js";
 import { type OpSyntax, opSyntax, type PrintScope } from "./text/fields.js";
 import { printPredicate } from "./text/predicate-text.js";
+import { printNumber } from "./text/reader.js";
 import { describeType } from "./types.js";
 import { eachBlock } from "./walk.js";
 
@@ -48,7 +49,7 @@ class GraphPrinter implements PrintScope {
   }
 
   tableOf(frequencies: readonly number[]): string {
-    const key = frequencies.join(", ");
+    const key = frequencies.map(printNumber).join(", ");
     const name = this.tables.get(key) ?? `@frequencies_${this.tables.size}`;
     this.tables.set(key, name);
     return name;
@@ -58,7 +59,9 @@ class GraphPrinter implements PrintScope {
     const { graph } = this;
     const body = this.capture(() => this.printBlock(graph.body, "  "));
     this.lines.push(`graph ${JSON.stringify(graph.name)}${this.location(graph.origin)} {`);
-    const parameters = Object.entries(graph.parameters).map(([name, value]) => `${JSON.stringify(name)} = ${value}`);
+    const parameters = Object.entries(graph.parameters).map(
+      ([name, value]) => `${JSON.stringify(name)} = ${printNumber(value)}`,
+    );
     if (parameters.length > 0) this.lines.push(`  parameters {${parameters.join(", ")}}`);
     this.lines.push(`  copies ${graph.copies} predict ${graph.predictCopy}`);
     for (const { name, firstCopy, lastCopy } of graph.groups ?? []) {

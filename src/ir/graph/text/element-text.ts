@@ -3,7 +3,7 @@
  */
 import { unreachable } from "../../../diagnostics/diagnostic.js";
 import type { BinaryFunction, ElementExpr, UnaryFunction, ValueId } from "../ops.js";
-import { type Join, readInfix, type TextReader } from "./reader.js";
+import { type Join, printNumber, readInfix, type TextReader } from "./reader.js";
 
 const signs: Record<BinaryFunction, { readonly sign: string; readonly level: number }> = {
   add: { sign: "+", level: 0 },
@@ -21,7 +21,7 @@ export function printElements(expr: ElementExpr, nameOf: (value: ValueId) => str
       case "unary":
         return `${inner.function}(${print(inner.input, 0)})`;
       case "scale":
-        return `scale(${print(inner.input, 0)}, ${inner.factor}, ${inner.offset})`;
+        return `scale(${print(inner.input, 0)}, ${printNumber(inner.factor)}, ${printNumber(inner.offset)})`;
       case "binary": {
         const own = signs[inner.function];
         const text = `${print(inner.left, own.level)} ${own.sign} ${print(inner.right, own.level + 1)}`;

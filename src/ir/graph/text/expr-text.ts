@@ -4,7 +4,7 @@
  * (`printExpr` of the run time is for people: it writes `a - 3` for `a + -3`.)
  */
 import type { Expr } from "../../expr.js";
-import { type Join, readInfix, type TextReader } from "./reader.js";
+import { type Join, printNumber, readInfix, type TextReader } from "./reader.js";
 
 type Call = Exclude<Expr, number | string>;
 
@@ -19,7 +19,7 @@ const infix: Partial<Record<Call["op"], { readonly sign: string; readonly level:
 };
 
 export function printExprText(expr: Expr): string {
-  if (typeof expr !== "object") return Object.is(expr, -0) ? "-0" : String(expr);
+  if (typeof expr !== "object") return typeof expr === "number" ? printNumber(expr) : expr;
   const operator = expr.args.length >= 2 ? infix[expr.op] : undefined;
   if (operator === undefined) return `${expr.op}(${expr.args.map(printExprText).join(", ")})`;
   return expr.args

@@ -8,7 +8,7 @@ import type { Expr } from "../../expr.js";
 import type { ElementExpr, Op, OpKind, ValueId } from "../ops.js";
 import { parseElements, printElements } from "./element-text.js";
 import { parseExprText, printExprText } from "./expr-text.js";
-import type { TextReader } from "./reader.js";
+import { printNumber, type TextReader } from "./reader.js";
 
 /** What the text of a field depends on: the names of values and of frequency tables. */
 export interface PrintScope {
@@ -27,10 +27,7 @@ export interface Codec<T> {
   parse(reader: TextReader, scope: ParseScope): T;
 }
 
-const number: Codec<number> = {
-  print: (value) => (Object.is(value, -0) ? "-0" : String(value)),
-  parse: (reader) => reader.number(),
-};
+const number: Codec<number> = { print: printNumber, parse: (reader) => reader.number() };
 const text: Codec<string> = { print: (value) => JSON.stringify(value), parse: (reader) => reader.string() };
 const word = <T extends string>(): Codec<T> => ({
   print: (value) => value,

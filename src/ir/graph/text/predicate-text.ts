@@ -6,7 +6,7 @@
  */
 import { unreachable } from "../../../diagnostics/diagnostic.js";
 import type { Comparison, Coordinate, Predicate, Term } from "../../relation/predicate.js";
-import { readInfix, type TextReader } from "./reader.js";
+import { printNumber, readInfix, type TextReader } from "./reader.js";
 
 const comparisons: readonly Comparison[] = ["==", "!=", "<=", ">=", "<", ">"];
 const coordinates: readonly Coordinate[] = ["q.pos", "q.copy", "k.pos", "k.copy"];
@@ -44,7 +44,7 @@ function enclosed(predicate: Predicate, level: number): string {
 export function printTerm(term: Term): string {
   switch (term.kind) {
     case "constant":
-      return Object.is(term.value, -0) ? "-0" : String(term.value);
+      return printNumber(term.value);
     case "coordinate":
       return term.name;
     case "add":
@@ -52,7 +52,7 @@ export function printTerm(term: Term): string {
         ? `${printTerm(term.left)} - ${factor(term.right.term, 2)}`
         : `${printTerm(term.left)} + ${factor(term.right, 2)}`;
     case "scale":
-      return `${term.factor} * ${factor(term.term, 3)}`;
+      return `${printNumber(term.factor)} * ${factor(term.term, 3)}`;
     case "div":
     case "mod":
       return `${factor(term.term, 2)} ${term.kind} ${term.divisor}`;

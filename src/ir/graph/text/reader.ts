@@ -15,6 +15,9 @@ interface Token {
 const pattern =
   /(?<space>\s+|#[^\n]*)|(?<value>%\w+)|(?<table>@\w+)|(?<accumulator>\$\d+)|(?<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)|(?<string>"(?:[^"\\]|\\.)*")|(?<name>[A-Za-z_][\w.]*(?:-[A-Za-z]\w*)*)|(?<symbol>==|!=|<=|>=|\.\.|[-+*<>=(){}[\],:])/gy;
 
+/** A number that reads back to itself. */
+export const printNumber = (value: number): string => (Object.is(value, -0) ? "-0" : String(value));
+
 /** What was read is not graph text; the message says where. */
 export class GraphTextError extends InternalError {}
 
