@@ -83,6 +83,12 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       writer.line(`let ${name(statement.name)} = ${subgroupFunctions[statement.op]}(${value}${operand});`);
       return;
     }
+    case "mma":
+    case "matrix-load":
+    case "async-copy":
+    case "async-commit":
+    case "async-wait":
+      throw new InternalError(`WGSL has no ${statement.kind}`);
     case "comment":
       for (const line of wrapWords(statement.text, 110)) writer.line(`// ${line}`);
       return;

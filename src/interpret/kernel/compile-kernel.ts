@@ -9,17 +9,22 @@
 import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
 import type { Expression, Load, Space } from "../../ir/kernel/expressions.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
-import type { For, If, Statement, Store, Subgroup, UniformLoad, While } from "../../ir/kernel/statements.js";
+import type {
+  AsyncCopy,
+  For,
+  If,
+  MatrixLoad,
+  Mma,
+  Statement,
+  Store,
+  Subgroup,
+  UniformLoad,
+  While,
+} from "../../ir/kernel/statements.js";
 import { bytesOf, type ScalarType, scalarOf, type ValueType, widthOf } from "../../ir/kernel/types.js";
-import {
-  declaredName,
-  eachExpression,
-  eachExpressionIn,
-  eachStatement,
-  expressionsOf,
-  isConvergent,
-} from "../../ir/kernel/walk.js";
+import { declaredName, declaredType, eachStatement } from "../../ir/kernel/walk.js";
 import { compileExpression, type LaneCode, round } from "./lane-expressions.js";
+import { breaksOut, findCrossingNames, regionsOf } from "./regions.js";
 
 export interface CompileOptions {
   readonly counting: boolean;
@@ -206,11 +211,22 @@ class KernelCompiler implements LaneCode {
         for (const mask of this.loopMasks ?? []) this.line(`${mask}[t] = 0;`);
         this.line("continue lanes;");
         return;
+      case "async-copy":
+        this.asyncCopy(statement);
+        return;
+      case "async-commit":
+        this.line("rt.copies.commit(t);");
+        return;
+      case "async-wait":
+        this.line(`rt.copies.wait(t, ${statement.pending});`);
+        return;
       case "comment":
         return;
       case "barrier":
       case "uniform-load":
       case "subgroup":
+      case "mma":
+      case "matrix-load":
         throw new InternalError(`${statement.kind} in code of one invocation`);
       default:
         unreachable(statement);
@@ -315,6 +331,26 @@ class KernelCompiler implements LaneCode {
     return scalar === "f16" ? `halfToBits(${value})` : scalar === "bf16" ? `bfloatToBits(${value})` : value;
   }
 
+  /** The destination is garbage until the copy is waited for. */
+  private asyncCopy(copy: AsyncCopy): void {
+    const type = this.kernel.arrays.find(({ name }) => name === copy.array)!.type;
+    const width = widthOf(type);
+    const values = Array.from({ length: width }, () => this.temporary());
+    this.line("{");
+    this.line(`let ${values.map((value) => `${value} = 0`).join(", ")};`);
+    if (copy.when !== undefined) this.line(`if (${this.scalar(copy.when)}) {`);
+    const source = this.elementPlaces({ space: "buffer", name: copy.buffer, type }, this.scalar(copy.from), "load");
+    source.forEach((place, i) => {
+      this.line(`${values[i]} = ${this.decode({ space: "buffer", name: copy.buffer, type }, place)};`);
+    });
+    if (copy.when !== undefined) this.line("}");
+    const index = this.copy(this.scalar(copy.index));
+    const target = this.elementPlaces({ space: "workgroup", name: copy.array, type }, index, "store");
+    for (const place of target) this.line(`${place} = ${garbage(scalarOf(type))};`);
+    this.line(`rt.copies.start(t, () => { ${target.map((place, i) => `${place} = ${values[i]};`).join(" ")} });`);
+    this.line("}");
+  }
+
   // What the workgroup does together.
 
   private together(statement: Statement, mask: string): void {
@@ -327,6 +363,12 @@ class KernelCompiler implements LaneCode {
         return;
       case "subgroup":
         this.subgroup(statement, mask);
+        return;
+      case "mma":
+        this.mma(statement, mask);
+        return;
+      case "matrix-load":
+        this.matrixLoad(statement, mask);
         return;
       case "if":
         this.jointIf(statement, mask);
@@ -426,17 +468,50 @@ class KernelCompiler implements LaneCode {
     this.line(`rt.barrier(${mask}, "uniform load of ${statement.array}");`);
   }
 
-  private subgroup(statement: Subgroup, mask: string): void {
-    const type = statement.value.type;
-    const width = widthOf(type);
+  private mma(statement: Mma, mask: string): void {
+    this.line(`rt.wholeSubgroups(${mask}, "mma into ${statement.name}");`);
+    const [a, b, c] = [statement.a, statement.b, statement.c].map((operand) => this.gather(operand, mask));
+    const table = statement.format === "f16" ? "halves" : "bfloats";
+    this.line(`rt.mma(s_${statement.name}, ${a}, ${b}, ${c}, ${table});`);
+  }
+
+  private matrixLoad(statement: MatrixLoad, mask: string): void {
+    const { name, array, matrices, transposed } = statement;
+    this.line(`rt.wholeSubgroups(${mask}, "matrix load into ${name}");`);
+    const rows = this.temporary();
+    this.line(`const ${rows} = new Float64Array(N);`);
+    this.lanes(mask, () => {
+      this.line(`if (t % S < ${8 * matrices}) {`);
+      const [place] = this.elementPlaces(
+        { space: "workgroup", name: array, type: "vec4<u32>" },
+        this.scalar(statement.index),
+        "load",
+      );
+      // The place of component 0 is `b_array[index * 4 + 0]`; the runtime wants the index.
+      this.line(`${rows}[t] = ${place!.slice(place!.indexOf("[") + 1, -1)};`);
+      this.line("}");
+    });
+    this.line(`rt.matrixLoad(s_${name}, b_${array}, ${rows}, ${matrices}, ${transposed});`);
+  }
+
+  /** The values of all invocations in one array. */
+  private gather(expression: Expression, mask: string): string {
+    const width = widthOf(expression.type);
     const given = this.temporary();
-    this.line(`rt.wholeSubgroups(${mask}, "${statement.op} into ${statement.name}");`);
     this.line(`const ${given} = new Float64Array(N * ${width});`);
     this.lanes(mask, () => {
-      compileExpression(statement.value, this).forEach((value, i) => {
+      compileExpression(expression, this).forEach((value, i) => {
         this.line(`${given}[t * ${width} + ${i}] = ${value};`);
       });
     });
+    return given;
+  }
+
+  private subgroup(statement: Subgroup, mask: string): void {
+    const type = statement.value.type;
+    const width = widthOf(type);
+    this.line(`rt.wholeSubgroups(${mask}, "${statement.op} into ${statement.name}");`);
+    const given = this.gather(statement.value, mask);
     if (statement.op === "broadcast" || statement.op === "shuffle-xor") {
       const { op, operand = 0 } = statement;
       const source = op === "broadcast" ? `t - t % S + ${operand}` : `t - t % S + ((t % S) ^ ${operand})`;
@@ -457,95 +532,6 @@ class KernelCompiler implements LaneCode {
         this.line(`s_${statement.name}[t * ${width} + ${i}] = ${given}[t * ${width} + ${i}];`);
       }
     });
-  }
-}
-
-type Region =
-  | { readonly kind: "alone"; readonly statements: readonly Statement[] }
-  | { readonly kind: "together"; readonly statement: Statement };
-
-/** Cuts a block into runs that an invocation does alone, and statements where invocations meet. */
-function regionsOf(block: readonly Statement[]): readonly Region[] {
-  const regions: Region[] = [];
-  let alone: Statement[] = [];
-  const flush = () => {
-    if (alone.some((statement) => statement.kind !== "comment")) regions.push({ kind: "alone", statements: alone });
-    alone = [];
-  };
-  for (const statement of block) {
-    if (!isConvergent(statement)) {
-      alone.push(statement);
-      // What follows a break in this block is for the invocations that did not take it.
-      if (breaksOut(statement)) flush();
-    } else {
-      flush();
-      regions.push({ kind: "together", statement });
-    }
-  }
-  flush();
-  return regions;
-}
-
-/** Whether a statement can leave a loop around it. */
-function breaksOut(statement: Statement): boolean {
-  if (statement.kind === "break") return true;
-  return statement.kind === "if" && [...statement.body, ...statement.otherwise].some(breaksOut);
-}
-
-/** Names that one region declares and another one uses, and names that are set where invocations meet. */
-function findCrossingNames(body: readonly Statement[]): ReadonlySet<string> {
-  const regionOf = new Map<string, number>();
-  const crossing = new Set<string>();
-  let region = 0;
-  const note = (name: string) => {
-    const known = regionOf.get(name);
-    if (known === undefined) regionOf.set(name, region);
-    else if (known !== region) crossing.add(name);
-  };
-  const noteExpression = (expression: Expression) =>
-    eachExpression(expression, (part) => {
-      if (part.kind === "local") note(part.name);
-    });
-  const visit = (block: readonly Statement[]) => {
-    for (const part of regionsOf(block)) {
-      region++;
-      if (part.kind === "alone") {
-        eachStatement(part.statements, (statement) => {
-          const name = declaredName(statement) ?? (statement.kind === "assign" ? statement.name : undefined);
-          if (name !== undefined && statement.kind !== "registers") note(name);
-        });
-        eachExpressionIn(part.statements, (expression) => {
-          if (expression.kind === "local") note(expression.name);
-        });
-        continue;
-      }
-      const { statement } = part;
-      for (const expression of expressionsOf(statement)) noteExpression(expression);
-      const name = declaredName(statement);
-      if (name !== undefined) crossing.add(name);
-      if (statement.kind === "if") {
-        visit(statement.body);
-        visit(statement.otherwise);
-      } else if (statement.kind === "for" || statement.kind === "while") visit(statement.body);
-    }
-  };
-  visit(body);
-  return crossing;
-}
-
-function declaredType(statement: Statement): ValueType | undefined {
-  switch (statement.kind) {
-    case "let":
-    case "var":
-    case "subgroup":
-      return statement.value.type;
-    case "uniform-load":
-    case "for":
-      return statement.type;
-    case "atomic":
-      return "u32";
-    default:
-      return undefined;
   }
 }
 

@@ -10,6 +10,8 @@ import type { BufferDeclaration, Kernel } from "../../ir/kernel/kernel.js";
 import { type ScalarType, scalarOf, widthOf } from "../../ir/kernel/types.js";
 import type { AccessCounts } from "./access-counts.js";
 import { compileKernel } from "./compile-kernel.js";
+import { lockstep } from "./lockstep.js";
+import { matrixUnit, PendingCopies } from "./matrix.js";
 import { bfloatTable, floatBits, floatOfBits, floatToI32, floatToU32, halfTable } from "./numbers.js";
 import { RaceTracker } from "./races.js";
 
@@ -78,10 +80,13 @@ function instantiate(kernel: Kernel, run: KernelRun): RunWorkgroup {
       if (tracker !== undefined) tracker.epoch++;
     }
   };
+  const copies = new PendingCopies(kernel.workgroupSize);
   const [nx, ny, nz] = run.workgroups;
   const runtime = {
     ...arithmetic(fail),
     ...lockstep(kernel.workgroupSize, subgroupSize, passBarrier, fail),
+    ...matrixUnit(kernel.workgroupSize, subgroupSize, fail),
+    copies,
     N: kernel.workgroupSize,
     S: subgroupSize,
     ...{ nx, ny, nz },
@@ -98,6 +103,7 @@ function instantiate(kernel: Kernel, run: KernelRun): RunWorkgroup {
   const runWorkgroup = factoryOf(kernel, count !== undefined, detectRaces)(runtime);
   return (x, y, z) => {
     passBarrier();
+    copies.drop();
     runWorkgroup(x, y, z);
   };
 }
@@ -151,59 +157,5 @@ function arithmetic(fail: (message: string) => never) {
     halves: halfTable(),
     bfloats: bfloatTable(),
     divisor: (value: number) => (value === 0 ? fail("an integer is divided by zero") : value),
-  };
-}
-
-/** What the generated code needs where invocations meet. */
-function lockstep(size: number, subgroupSize: number, passBarrier: () => void, fail: (message: string) => never) {
-  const any = (mask: Uint8Array) => mask.includes(1);
-  return {
-    any,
-    barrier(mask: Uint8Array, what: string) {
-      const missing = mask.indexOf(0);
-      if (missing >= 0) fail(`${what}: invocation ${missing} does not reach it`);
-      passBarrier();
-    },
-    wholeSubgroups(mask: Uint8Array, what: string) {
-      for (let first = 0; first < size; first += subgroupSize) {
-        const lanes = mask.subarray(first, Math.min(first + subgroupSize, size));
-        if (any(lanes) && lanes.includes(0)) fail(`subgroup ${what}: only part of a subgroup takes part`);
-      }
-    },
-    lane(source: number, own: number, what: string): number {
-      const last = Math.min(own - (own % subgroupSize) + subgroupSize, size);
-      return source < last ? source : fail(`subgroup ${what}: there is no lane ${source % subgroupSize}`);
-    },
-    /** Leaves the combination of each subgroup in all its lanes. */
-    reduceSubgroups(values: Float64Array, width: number, combine: (a: number, b: number) => number) {
-      for (let first = 0; first < size; first += subgroupSize) {
-        const lanes = Math.min(subgroupSize, size - first);
-        for (let component = 0; component < width; component++) {
-          const at = (lane: number) => (first + lane) * width + component;
-          for (let stride = 1; stride < lanes; stride *= 2) {
-            for (let lane = 0; lane + stride < lanes; lane += 2 * stride) {
-              values[at(lane)] = combine(values[at(lane)]!, values[at(lane + stride)]!);
-            }
-          }
-          for (let lane = 1; lane < lanes; lane++) values[at(lane)] = values[at(0)]!;
-        }
-      }
-    },
-    agreement: (what: string) => ({
-      value: Number.NaN,
-      agree(value: number) {
-        if (Number.isNaN(this.value)) this.value = value;
-        else if (this.value !== value) fail(`${what} differs between invocations: ${this.value} and ${value}`);
-      },
-    }),
-    loopBounds: (variable: string) => ({
-      ...{ start: 0, end: 0, step: 1, known: false },
-      agree(start: number, end: number, step: number) {
-        if (this.known && (start !== this.start || end !== this.end || step !== this.step)) {
-          fail(`the bounds of the loop over ${variable} differ between invocations, and they meet inside it`);
-        }
-        Object.assign(this, { start, end, step, known: true });
-      },
-    }),
   };
 }

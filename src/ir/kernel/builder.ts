@@ -40,12 +40,12 @@
  */
 import { InternalError } from "../../diagnostics/diagnostic.js";
 import type { Capability } from "./capabilities.js";
-import type { BuiltinName, Expression, Space } from "./expressions.js";
+import type { BuiltinName, Expression, HalfFormat, Space } from "./expressions.js";
 import type { Access, BufferDeclaration, BufferRole, Kernel, ParamDeclaration, WorkgroupArray } from "./kernel.js";
 import * as make from "./make-expression.js";
 import { inferRequirements } from "./requirements.js";
 import type { Statement, Subgroup } from "./statements.js";
-import { isInteger, scalarOf, type ValueType } from "./types.js";
+import { isInteger, scalarOf, type ValueType, vectorOf } from "./types.js";
 import { lift, type Operand, Value } from "./value.js";
 import { verifyKernel } from "./verify.js";
 
@@ -271,6 +271,45 @@ export class KernelBuilder {
   /** The value of the lane whose number differs in the bits of `mask`. */
   subgroupShuffleXor = (name: string, value: Value, mask: number): Value =>
     this.subgroup(name, "shuffle-xor", value, mask);
+
+  /** a × b + c over matrix fragments (`matrix`); the layouts are in fragments.ts. */
+  mma(name: string, format: HalfFormat, a: Value, b: Value, c: Value): Value {
+    const own = this.declare(name);
+    this.emit({ kind: "mma", name: own, format, a: a.expression, b: b.expression, c: c.expression });
+    return new Value(make.local(own, "vec4<f32>"));
+  }
+
+  /** Two or four 8 × 8 matrices of halves from workgroup memory (`matrix`); each lane gives the place of a row. */
+  matrixLoad(
+    name: string,
+    array: Memory,
+    index: Operand,
+    matrices: 2 | 4,
+    options: { transposed?: boolean } = {},
+  ): Value {
+    const own = this.declare(name);
+    const { transposed = false } = options;
+    const place = lift(index, "u32").expression;
+    this.emit({ kind: "matrix-load", name: own, array: array.name, index: place, matrices, transposed });
+    return new Value(make.local(own, vectorOf("u32", matrices)));
+  }
+
+  /** Starts to copy an element into workgroup memory (`async-copy`); zeros where `when` does not hold. */
+  asyncCopy(array: Memory, index: Operand, buffer: Memory, from: Operand, options: { when?: Value } = {}): void {
+    const places = { index: lift(index, "u32").expression, from: lift(from, "u32").expression };
+    const when = options.when && { when: options.when.expression };
+    this.emit({ kind: "async-copy", array: array.name, buffer: buffer.name, ...places, ...when });
+  }
+
+  /** Closes a group of copies. */
+  asyncCommit(): void {
+    this.emit({ kind: "async-commit" });
+  }
+
+  /** Waits until at most `pending` groups are under way; a barrier after it shows them to the workgroup. */
+  asyncWait(pending: number): void {
+    this.emit({ kind: "async-wait", pending });
+  }
 
   /** A remark in the generated code: say why. */
   comment(text: string): void {

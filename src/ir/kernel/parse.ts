@@ -150,6 +150,34 @@ class KernelParser {
         const operand = reader.takeIf("lane") ? { operand: reader.integer() } : {};
         return { kind: "subgroup", name, op, value, ...operand };
       }
+      case "mma": {
+        const { name } = this.declared();
+        reader.expect("=");
+        const format = this.oneOf<HalfFormat>(["f16", "bf16"]);
+        const a = this.expression();
+        reader.expect("by");
+        const b = this.expression();
+        reader.expect("plus");
+        return { kind: "mma", name, format, a, b, c: this.expression() };
+      }
+      case "matrix_load": {
+        const { name, type } = this.declared();
+        reader.expect("=");
+        const { name: array, index } = this.element();
+        const transposed = reader.takeIf("transposed");
+        return { kind: "matrix-load", name, array, index, matrices: widthOf(type) as 2 | 4, transposed };
+      }
+      case "async_copy": {
+        const { name: array, index } = this.element();
+        reader.expect("=");
+        const { name: buffer, index: from } = this.element();
+        const when = reader.takeIf("when") ? { when: this.expression() } : {};
+        return { kind: "async-copy", array, index, buffer, from, ...when };
+      }
+      case "async_commit":
+        return { kind: "async-commit" };
+      case "async_wait":
+        return { kind: "async-wait", pending: reader.integer() };
       case "remark":
         return { kind: "comment", text: reader.string() };
       default:

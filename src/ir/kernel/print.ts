@@ -21,6 +21,7 @@ import type { Constant, Expression } from "./expressions.js";
 import type { Kernel } from "./kernel.js";
 import type { Statement } from "./statements.js";
 import { scalarOf } from "./types.js";
+import { declaredType } from "./walk.js";
 import { Writer } from "./writer.js";
 
 export function printKernel(kernel: Kernel): string {
@@ -106,6 +107,29 @@ function printStatement(statement: Statement, writer: Writer): void {
       writer.line(`subgroup %${name}: ${value.type} = ${word(op)} ${printExpression(value)}${operand}`);
       return;
     }
+    case "mma": {
+      const [a, b, c] = [statement.a, statement.b, statement.c].map(printExpression);
+      writer.line(`mma %${statement.name}: vec4<f32> = ${statement.format} ${a} by ${b} plus ${c}`);
+      return;
+    }
+    case "matrix-load": {
+      const place = printElement("workgroup", statement.array, statement.index);
+      const type = declaredType(statement)!;
+      writer.line(`matrix_load %${statement.name}: ${type} = ${place}${statement.transposed ? " transposed" : ""}`);
+      return;
+    }
+    case "async-copy": {
+      const place = printElement("workgroup", statement.array, statement.index);
+      const when = statement.when === undefined ? "" : ` when ${printExpression(statement.when)}`;
+      writer.line(`async_copy ${place} = ${printElement("buffer", statement.buffer, statement.from)}${when}`);
+      return;
+    }
+    case "async-commit":
+      writer.line("async_commit");
+      return;
+    case "async-wait":
+      writer.line(`async_wait ${statement.pending}`);
+      return;
     case "comment":
       writer.line(`remark ${JSON.stringify(statement.text)}`);
       return;

@@ -19,6 +19,8 @@ export function inferRequirements(kernel: Pick<Kernel, "buffers" | "arrays" | "b
   });
   eachStatement(kernel.body, (statement) => {
     if (statement.kind === "subgroup") found.add("subgroups");
+    if (statement.kind === "mma" || statement.kind === "matrix-load") found.add("matrix");
+    if (statement.kind === "async-copy") found.add("async-copy");
     if (statement.kind === "registers") note(statement.type);
   });
   return order.filter((capability) => found.has(capability));

@@ -1,5 +1,5 @@
 /** Statements of the kernel IR: structured control flow, memory, and whatever involves other invocations. */
-import type { Expression, Space } from "./expressions.js";
+import type { Expression, HalfFormat, Space } from "./expressions.js";
 import type { ScalarType, ValueType } from "./types.js";
 
 export type Statement =
@@ -16,6 +16,11 @@ export type Statement =
   | Barrier
   | UniformLoad
   | Subgroup
+  | Mma
+  | MatrixLoad
+  | AsyncCopy
+  | AsyncCommit
+  | AsyncWait
   | Comment;
 
 /** A value with a name; never assigned again. */
@@ -128,6 +133,64 @@ export interface Subgroup {
   readonly op: "add" | "max" | "min" | "broadcast" | "shuffle-xor";
   readonly value: Expression;
   readonly operand?: number;
+}
+
+/**
+ * One product of matrix fragments over a subgroup of 32 lanes: `name` = a × b + c, all of the type of c.
+ *
+ * Needs the `matrix` capability. `a` is `vec4<u32>`, `b` is `vec2<u32>`, `c` is `vec4<f32>`, laid out over the lanes as
+ * fragments.ts says. All lanes must take part.
+ */
+export interface Mma {
+  readonly kind: "mma";
+  readonly name: string;
+  /** Of a and b. */
+  readonly format: HalfFormat;
+  readonly a: Expression;
+  readonly b: Expression;
+  readonly c: Expression;
+}
+
+/**
+ * Loads two or four 8 × 8 matrices of 16-bit values from workgroup memory into the layout of fragments: `name` is `vec2<u32>` or
+ * `vec4<u32>`, one component for each matrix.
+ *
+ * Needs the `matrix` capability. The array holds `vec4<u32>`, a row of eight values each. Lane `l` says where row `l % 8` of matrix
+ * `floor(l / 8)` is; lanes beyond the last matrix are not asked.
+ */
+export interface MatrixLoad {
+  readonly kind: "matrix-load";
+  readonly name: string;
+  readonly array: string;
+  readonly index: Expression;
+  readonly matrices: 2 | 4;
+  readonly transposed: boolean;
+}
+
+/**
+ * Starts to copy one element of 4, 8 or 16 bytes from a buffer to a workgroup array of the same type, beside what follows.
+ *
+ * Needs the `async-copy` capability. The element may be used after an `async-wait` for its group, by other invocations after a
+ * barrier behind that. Where `when` does not hold, zeros are stored and the buffer is not touched.
+ */
+export interface AsyncCopy {
+  readonly kind: "async-copy";
+  readonly array: string;
+  readonly index: Expression;
+  readonly buffer: string;
+  readonly from: Expression;
+  readonly when?: Expression;
+}
+
+/** Closes the group of copies that this invocation has started since the last one. */
+export interface AsyncCommit {
+  readonly kind: "async-commit";
+}
+
+/** Waits until at most `pending` of this invocation's youngest groups are still under way. */
+export interface AsyncWait {
+  readonly kind: "async-wait";
+  readonly pending: number;
 }
 
 /** A remark for readers of the generated code. */

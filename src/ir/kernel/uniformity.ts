@@ -106,6 +106,8 @@ class UniformityAnalysis implements Uniformity {
         return;
       }
       case "subgroup":
+      case "mma":
+      case "matrix-load":
         this.vary(statement.name);
         if (!together) this.unreached.push(statement);
         return;

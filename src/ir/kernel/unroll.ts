@@ -99,6 +99,8 @@ function renameStatement(statement: Statement, meanings: Meanings): Statement {
     case "registers":
     case "uniform-load":
     case "subgroup":
+    case "mma":
+    case "matrix-load":
       return { ...statement, name: renamed(statement.name, meanings) };
     case "store":
       return statement.space === "register" ? { ...statement, name: renamed(statement.name, meanings) } : statement;

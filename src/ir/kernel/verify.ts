@@ -4,11 +4,12 @@ import type { Capabilities } from "./capabilities.js";
 import { remake } from "./check-expression.js";
 import type { Expression, Load } from "./expressions.js";
 import type { Kernel } from "./kernel.js";
+import * as make from "./make-expression.js";
 import { inferRequirements } from "./requirements.js";
-import type { For, Statement } from "./statements.js";
-import { bytesOf, isBool, isFloat, isInteger, type ValueType } from "./types.js";
+import type { AsyncCopy, For, Statement } from "./statements.js";
+import { bytesOf, isBool, isFloat, isInteger, type ValueType, vectorOf } from "./types.js";
 import { inferUniformity } from "./uniformity.js";
-import { eachExpression, eachStatement, expressionsOf } from "./walk.js";
+import { declaredName, eachExpression, eachStatement, expressionsOf } from "./walk.js";
 
 /** Throws an `InternalError` that lists what is wrong with a kernel. */
 export function verifyKernel(kernel: Kernel): void {
@@ -99,7 +100,7 @@ class Verifier {
   uniformity(): void {
     const found = inferUniformity(this.kernel);
     for (const statement of found.unreached) {
-      const what = statement.kind === "barrier" ? "a barrier" : `the ${statement.kind} of ${declared(statement)}`;
+      const what = statement.kind === "barrier" ? "a barrier" : `the ${statement.kind} of ${declaredName(statement)}`;
       this.problems.push(`${what} is in control flow that differs between invocations`);
     }
     eachStatement(this.kernel.body, (statement) => {
@@ -184,12 +185,46 @@ class Verifier {
         this.declare(statement.name, { kind: "let", type });
         return;
       }
+      case "mma":
+        this.expectType(statement.a, "vec4<u32>", "the left side of a matrix product");
+        this.expectType(statement.b, "vec2<u32>", "the right side of a matrix product");
+        this.expectType(statement.c, "vec4<f32>", "the sum of a matrix product");
+        this.declare(statement.name, { kind: "let", type: "vec4<f32>" });
+        return;
+      case "matrix-load": {
+        const array = this.kernel.arrays.find(({ name }) => name === statement.array);
+        this.expect(array?.type === "vec4<u32>", `a matrix load of ${statement.array}, which holds no vec4<u32>`);
+        make.checkIndex(statement.index);
+        this.declare(statement.name, { kind: "let", type: vectorOf("u32", statement.matrices) });
+        return;
+      }
+      case "async-copy":
+        this.asyncCopy(statement);
+        return;
+      case "async-wait":
+        this.expect(
+          Number.isInteger(statement.pending) && statement.pending >= 0,
+          `a wait for ${statement.pending} groups`,
+        );
+        return;
       case "barrier":
+      case "async-commit":
       case "comment":
         return;
       default:
         unreachable(statement);
     }
+  }
+
+  private asyncCopy(copy: AsyncCopy): void {
+    const array = this.kernel.arrays.find(({ name }) => name === copy.array);
+    const buffer = this.kernel.buffers.find(({ name }) => name === copy.buffer);
+    this.expect(array !== undefined && !array.atomic, `an async copy to ${copy.array}, which is no workgroup array`);
+    this.expect(buffer?.access === "read", `an async copy from ${copy.buffer}, which is no read-only buffer`);
+    if (array === undefined || buffer === undefined) return;
+    this.expect(array.type === buffer.type, `an async copy from ${buffer.type} to ${array.type}`);
+    this.expect([4, 8, 16].includes(bytesOf(array.type)), `an async copy of ${bytesOf(array.type)} bytes`);
+    if (copy.when !== undefined) this.expectType(copy.when, "bool", "the condition of an async copy");
   }
 
   private for(loop: For): void {
@@ -285,10 +320,6 @@ class Verifier {
   private expect(condition: boolean, problem: string): void {
     if (!condition) this.problems.push(problem);
   }
-}
-
-function declared(statement: Statement): string {
-  return statement.kind === "uniform-load" || statement.kind === "subgroup" ? statement.name : statement.kind;
 }
 
 /** Names of locals and of register arrays that expressions read. */

@@ -2,6 +2,7 @@
 import { unreachable } from "../../diagnostics/diagnostic.js";
 import type { Expression } from "./expressions.js";
 import type { Statement } from "./statements.js";
+import { type ValueType, vectorOf } from "./types.js";
 
 /** The direct operands of an expression, in the order they are evaluated. */
 export function operandsOf(expression: Expression): readonly Expression[] {
@@ -89,10 +90,17 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
     case "for":
       return [statement.start, statement.end, statement.step];
     case "uniform-load":
+    case "matrix-load":
       return [statement.index];
+    case "mma":
+      return [statement.a, statement.b, statement.c];
+    case "async-copy":
+      return [...(statement.when ? [statement.when] : []), statement.index, statement.from];
     case "registers":
     case "break":
     case "barrier":
+    case "async-commit":
+    case "async-wait":
     case "comment":
       return [];
     default:
@@ -152,10 +160,22 @@ export function mapStatement(
         body: mapBlock(statement.body),
       };
     case "uniform-load":
+    case "matrix-load":
       return { ...statement, index: map(statement.index) };
+    case "mma":
+      return { ...statement, a: map(statement.a), b: map(statement.b), c: map(statement.c) };
+    case "async-copy":
+      return {
+        ...statement,
+        index: map(statement.index),
+        from: map(statement.from),
+        ...(statement.when && { when: map(statement.when) }),
+      };
     case "registers":
     case "break":
     case "barrier":
+    case "async-commit":
+    case "async-wait":
     case "comment":
       return statement;
     default:
@@ -192,6 +212,8 @@ export function declaredName(statement: Statement): string | undefined {
     case "registers":
     case "uniform-load":
     case "subgroup":
+    case "mma":
+    case "matrix-load":
       return statement.name;
     case "atomic":
       return statement.result;
@@ -208,8 +230,32 @@ export function isConvergent(statement: Statement): boolean {
     case "barrier":
     case "uniform-load":
     case "subgroup":
+    case "mma":
+    case "matrix-load":
       return true;
     default:
       return blocksOf(statement).some((block) => block.some(isConvergent));
+  }
+}
+
+/** The type of what a statement brings into scope; for registers, that of one element. */
+export function declaredType(statement: Statement): ValueType | undefined {
+  switch (statement.kind) {
+    case "let":
+    case "var":
+    case "subgroup":
+      return statement.value.type;
+    case "registers":
+    case "uniform-load":
+    case "for":
+      return statement.type;
+    case "mma":
+      return "vec4<f32>";
+    case "matrix-load":
+      return vectorOf("u32", statement.matrices);
+    case "atomic":
+      return "u32";
+    default:
+      return undefined;
   }
 }
