@@ -42,9 +42,11 @@ type Given<Data> = unknown extends Data ? Readonly<Record<string, never>> : Data
 export type DiagnosticSet<AllData> = { readonly [Name in keyof AllData]: DiagnosticConstructor<Given<AllData[Name]>> };
 
 /** Turns the entries of a stage into typed constructors of the same names. The parameter of each `message` states its data. */
-export function defineDiagnostics<AllData extends object>(entries: {
-  readonly [Name in keyof AllData]: DiagnosticEntry<AllData[Name]>;
-}): DiagnosticSet<AllData> {
+export function defineDiagnostics<AllData extends object>(
+  entries: {
+    readonly [Name in keyof AllData]: DiagnosticEntry<AllData[Name]>;
+  },
+): DiagnosticSet<AllData> {
   const all = Object.entries(entries) as [string, DiagnosticEntry<never>][];
   const constructors = all.map(([name, entry]) => {
     const construct = (data: never, ...labels: readonly Label[]): Diagnostic => {
