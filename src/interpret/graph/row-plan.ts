@@ -10,6 +10,8 @@ export interface RowPlan {
    * 0: it is not computed at all. The predicting copy of the last position has depth layers + 1.
    */
   depth(token: Token, start: number, positions: number): number;
+  /** The same for a decode step, which appends one position and treats all steps alike; `depth` decides when absent. */
+  stepDepth?(token: Token, positions: number): number;
   /** Whether a key of a layer is still there once `positions` positions have been computed. */
   keeps(layer: number, token: Token, positions: number): boolean;
 }

@@ -56,15 +56,23 @@ export class CpuSession {
 
   /** Appends one id to every sequence (undefined: the sequence rests) and returns the logits after each. */
   decode(ids: readonly (number | undefined)[]): (Float64Array | undefined)[] {
-    return this.advance(ids.map((id) => (id === undefined ? [] : [id])));
+    const { plan } = this;
+    return this.run(
+      ids.map((id) => (id === undefined ? [] : [id])),
+      (token, start, positions) => plan.stepDepth?.(token, positions) ?? plan.depth(token, start, positions),
+    );
   }
 
-  /** Appends ids to the sequences of the batch; a sequence that gets none rests and has no logits. */
+  /** Appends ids to the sequences of the batch, as a prefill slice; a sequence that gets none rests and has no logits. */
   advance(appended: readonly (readonly number[])[]): (Float64Array | undefined)[] {
+    return this.run(appended, (token, start, positions) => this.plan.depth(token, start, positions));
+  }
+
+  private run(appended: readonly (readonly number[])[], depthOf: RowPlan["depth"]): (Float64Array | undefined)[] {
     if (appended.length !== this.lengths.length) {
       throw new RangeError(`${appended.length} sequences given, the session has ${this.lengths.length}`);
     }
-    const table = this.tableFor(appended);
+    const table = this.tableFor(appended, depthOf);
     this.lengths = this.lengths.map((length, sequence) => length + appended[sequence]!.length);
     const logits = execute(this.stateFor(), table);
     this.noteWritten(table);
@@ -77,14 +85,14 @@ export class CpuSession {
     });
   }
 
-  private tableFor(appended: readonly (readonly number[])[]): RowTable {
+  private tableFor(appended: readonly (readonly number[])[], depthOf: RowPlan["depth"]): RowTable {
     const rows: DemandedRow[] = [];
     for (const [sequence, ids] of appended.entries()) {
       const start = this.lengths[sequence]!;
       for (const [index, id] of ids.entries()) {
         for (let copy = 1; copy <= this.graph.copies; copy++) {
           const pos = start + index;
-          const depth = this.plan.depth({ pos, copy }, start, start + ids.length);
+          const depth = depthOf({ pos, copy }, start, start + ids.length);
           if (depth > 0) rows.push({ sequence, pos, copy, id, depth });
         }
       }

@@ -1,0 +1,66 @@
+/**
+ * The plan that the analyses derive: compute the demanded rows, keep what retention says.
+ */
+import { unreachable } from "../../diagnostics/diagnostic.js";
+import { type Environment, evaluate } from "../../ir/expr.js";
+import type { Graph } from "../../ir/graph/ops.js";
+import type { Token } from "../../ir/relation/predicate.js";
+import { analyseTokens, type TokenFacts } from "../../passes/analyse-tokens.js";
+import type { KeyGroup } from "../../passes/tokens/group-tokens.js";
+import type { RetentionLayout } from "../../passes/tokens/infer-retention.js";
+import type { RowSet } from "../../passes/tokens/row-set.js";
+import type { RowPlan } from "./row-plan.js";
+
+export function derivedPlan(graph: Graph, facts: TokenFacts = analyseTokens(graph)): RowPlan {
+  const groupOf = (copy: number) =>
+    facts.groups.findIndex(({ firstCopy, lastCopy }) => firstCopy <= copy && copy <= lastCopy);
+  const predicts = ({ pos, copy }: Token, positions: number) =>
+    pos === positions - 1 && copy === graph.predictCopy ? 1 : 0;
+  return {
+    depth(token, start, positions) {
+      const group = groupOf(token.copy);
+      const sizes = { n: positions, start };
+      // A row that leaves a layer enters the next, so counting says how far it goes.
+      const entered = facts.prefill.layers.filter(({ input }) => holds(input[group]!, token, sizes)).length;
+      return entered + predicts(token, positions);
+    },
+    stepDepth(token, positions) {
+      const within = (intervals: number[][]) => intervals.some(([a, b]) => a! <= token.copy && token.copy <= b!);
+      const entered = facts.decode.layers.filter(({ kv, query }) => within(kv) || within(query)).length;
+      return entered + predicts(token, positions);
+    },
+    keeps(layer, token, positions) {
+      const group = groupOf(token.copy);
+      return keepsToken(facts.retention[layer]![group]!.layout, facts.groups[group]!, token, positions);
+    },
+  };
+}
+
+function holds(rows: RowSet, { pos, copy }: Token, sizes: Environment): boolean {
+  const index = pos * (rows.lastCopy - rows.firstCopy + 1) + copy - rows.firstCopy;
+  return rows.ranges.some(
+    ({ lo, hi, where }) =>
+      evaluate(lo, sizes) <= index &&
+      index < evaluate(hi, sizes) &&
+      (where === undefined || evaluate(where, { ...sizes, pos, copy }) !== 0),
+  );
+}
+
+/** Whether a store of this layout still holds the token's key after a step that ended at `positions`. */
+function keepsToken(layout: RetentionLayout, group: KeyGroup, { pos, copy }: Token, positions: number): boolean {
+  const copies = group.lastCopy - group.firstCopy + 1;
+  const fromEnd = positions * copies - (pos * copies + copy - group.firstCopy);
+  switch (layout.kind) {
+    case "forever":
+      return true;
+    case "ring":
+      return fromEnd <= layout.slots;
+    case "ring-in-chunk":
+      return fromEnd <= layout.slots && pos >= positions - (positions % layout.chunk);
+    case "step":
+    case "unread":
+      return false;
+    default:
+      return unreachable(layout);
+  }
+}
