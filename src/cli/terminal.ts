@@ -9,6 +9,8 @@ export interface Terminal {
   readStdin(): Promise<string>;
   /** Whether a person watches stderr: progress is shown only then. */
   readonly interactive: boolean;
+  /** Whether a person reads stdout: a last line break is for them, and none of the result. */
+  readonly outInteractive: boolean;
   /** Colours on stderr and on stdout. */
   readonly errColor: boolean;
   readonly outColor: boolean;
@@ -31,6 +33,7 @@ export function processTerminal(): Terminal {
       return Buffer.concat(chunks).toString("utf8");
     },
     interactive: stderr.isTTY === true,
+    outInteractive: stdout.isTTY === true,
     errColor: colored(stderr.isTTY),
     outColor: colored(stdout.isTTY),
   };
@@ -41,6 +44,7 @@ export class MemoryTerminal implements Terminal {
   stdout = "";
   stderr = "";
   readonly interactive = false;
+  readonly outInteractive = false;
   readonly errColor = false;
   readonly outColor = false;
 

@@ -1,0 +1,43 @@
+import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
+import { DiagnosticCollector } from "../../diagnostics/diagnostic.js";
+import { formatSource } from "../../dsl/format.js";
+import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
+import { readSource } from "../files.js";
+import { exitCodes, printDiagnostics, UsageError } from "../report.js";
+import type { Terminal } from "../terminal.js";
+
+export interface FmtOptions {
+  readonly write?: boolean;
+  readonly check?: boolean;
+}
+
+/** `phdc fmt FILE…`: prints formatted text, writes it back, or names the files that are not formatted. */
+export async function fmtCommand(terminal: Terminal, paths: readonly string[], options: FmtOptions): Promise<number> {
+  if (options.write && options.check) {
+    throw new UsageError(usageDiagnostics.optionsConflict({ reason: "--write and --check exclude each other" }));
+  }
+  if (options.write && paths.includes("-")) {
+    throw new UsageError(
+      usageDiagnostics.optionsConflict({ reason: "stdin cannot be written back; leave --write out" }),
+    );
+  }
+  let exitCode: number = exitCodes.ok;
+  for (const path of paths) {
+    const source = await readSource(terminal, path);
+    const collector = new DiagnosticCollector();
+    const formatted = formatSource(source, collector);
+    printDiagnostics(terminal, collector.diagnostics);
+    if (formatted === undefined) {
+      exitCode = exitCodes.wrongInput;
+    } else if (options.check) {
+      if (formatted === source.text) continue;
+      terminal.out(`${path}\n`);
+      exitCode = exitCodes.wrongInput;
+    } else if (options.write) {
+      if (formatted !== source.text) await writeFileAtomic(path, formatted);
+    } else {
+      terminal.out(formatted);
+    }
+  }
+  return exitCode;
+}

@@ -1,0 +1,63 @@
+import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
+import { bytesOf } from "../../runtime/dtype.js";
+import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
+import { writeSafetensors } from "../../runtime/safetensors.js";
+import { readSource } from "../files.js";
+import { readIds } from "../ids.js";
+import { openModel } from "../open-model.js";
+import type { DeviceName, DtypeName, Settings } from "../options.js";
+import { exitCodes, UsageError } from "../report.js";
+import type { Terminal } from "../terminal.js";
+
+export interface LogitsOptions {
+  readonly weights: string;
+  readonly ids: string;
+  readonly prefill: number;
+  readonly output: string;
+  readonly device: DeviceName;
+  readonly dtype: DtypeName;
+  readonly set: Settings;
+  readonly json?: boolean;
+}
+
+/**
+ * `phdc logits FILE`: prefills the first N ids, feeds the rest one by one, and writes the logits after each.
+ *
+ * The output holds `logits` f32 [n - N + 1, vocab] for positions N - 1 … n - 1, and those positions as `positions` i32.
+ */
+export async function logitsCommand(terminal: Terminal, path: string, options: LogitsOptions): Promise<number> {
+  const source = await readSource(terminal, path);
+  const model = await openModel(terminal, source, options);
+  try {
+    const { vocab } = model.compiled.manifest.model;
+    const ids = await readIds(options.ids, vocab);
+    const { prefill } = options;
+    if (prefill < 1 || prefill > ids.length) {
+      throw new UsageError(usageDiagnostics.prefillRange({ prefill, count: ids.length }));
+    }
+    await model.load({ batch: 1, context: ids.length });
+    const session = await model.openSession({ batch: 1, context: ids.length });
+    const rows = ids.length - prefill + 1;
+    const logits = new Float32Array(rows * vocab);
+    const [first] = await session.prefill([ids.slice(0, prefill)]);
+    logits.set(first!, 0);
+    for (let row = 1; row < rows; row++) {
+      const [next] = await session.decode([ids[prefill + row - 1]!]);
+      logits.set(next!, row * vocab);
+    }
+    session.close();
+    const positions = Int32Array.from({ length: rows }, (_, row) => prefill - 1 + row);
+    const file = writeSafetensors([
+      { name: "logits", dtype: "F32", shape: [rows, vocab], bytes: bytesOf(logits) },
+      { name: "positions", dtype: "I32", shape: [rows], bytes: bytesOf(positions) },
+    ]);
+    await writeFileAtomic(options.output, file);
+    if (options.json) {
+      const report = { output: options.output, positions: rows, vocab, device: model.device.name };
+      terminal.out(`${JSON.stringify(report, null, 2)}\n`);
+    }
+  } finally {
+    await model.close();
+  }
+  return exitCodes.ok;
+}
