@@ -74,7 +74,7 @@ async function softwareAdapter(tried: string[]): Promise<FoundAdapter | undefine
 async function request(tried: string[], kind: string, forceFallbackAdapter = false): Promise<FoundAdapter | undefined> {
   try {
     const { create } = await import("webgpu");
-    const gpu = create([]);
+    const gpu = create(kind === "software" ? softwareToggles : []);
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance", forceFallbackAdapter });
     if (adapter !== null) {
       instances.set(adapter, gpu);
@@ -86,6 +86,12 @@ async function request(tried: string[], kind: string, forceFallbackAdapter = fal
   }
   return undefined;
 }
+
+/**
+ * SwiftShader compiles the Vulkan extension that zeroes workgroup memory to one store per element, which takes seconds for a kernel that
+ * uses all of it; without the extension Dawn writes a loop.
+ */
+const softwareToggles = ["disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension"];
 
 /** Dawn's instance must outlive the adapter, and the adapter does not hold it. */
 const instances = new WeakMap<GPUAdapter, GPU>();
