@@ -2,29 +2,10 @@ import { describe, expect, it } from "vitest";
 import { AccessCounts, runKernel } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Token } from "../../src/ir/relation/predicate.js";
-import { decodeAttention } from "../../src/kernels/attention/decode.js";
-import { mergePartials } from "../../src/kernels/attention/merge.js";
-import { type AttentionOptions, mergePartialsWorkgroups, rowBlocks } from "../../src/kernels/attention/options.js";
-import { prefillAttention } from "../../src/kernels/attention/prefill.js";
-import { type AttentionCase, type Layout, layOut, type Sequence, scaleOf } from "./attention-reference.js";
+import type { AttentionCase } from "./attention-reference.js";
 import { dilated, evenPositions, lonely, naive, phd, phdCswa, phdSwa, vanilla } from "./attention-relations.js";
+import { newest, type Prepared, prepareDecode, preparePrefill, slice } from "./attention-runs.js";
 import { withoutSubgroups, withSubgroups } from "./linear-reference.js";
-
-/**
- * Sums of at most a few hundred products in f32, weights from 2^x of rounded scores: errors stay near 1e-6 for values below 1. The
- * inputs of the reference are already rounded to the cache's type.
- */
-const tolerance = 1e-5;
-
-function optionsOf(test: AttentionCase, capabilities: Capabilities): AttentionOptions {
-  const { heads, kvHeads, width, cache, tileRows, relation } = test;
-  const { groups, parts, predicate } = relation;
-  return { heads, kvHeads, width, scale: scaleOf(width), cache, groups, parts, predicate, tileRows, capabilities };
-}
-
-function keyBuffers(layout: Layout): Record<string, Float32Array | Uint16Array> {
-  return Object.fromEntries(layout.keys.flatMap((data, g) => (data === undefined ? [] : [[`keys_${g}`, data]])));
-}
 
 interface Run {
   readonly capabilities?: Capabilities;
@@ -33,85 +14,19 @@ interface Run {
   readonly count?: AccessCounts;
 }
 
-function workgroupsOf(kernelOptions: AttentionOptions, layout: Layout, splits: number): [number, number, number] {
-  return [layout.tileCount, kernelOptions.kvHeads * rowBlocks(kernelOptions).blocks, splits];
+function interpret(prepared: Prepared, { subgroupSize = 32, count }: Run): Prepared {
+  for (const { kernel, ...run } of prepared.runs) runKernel(kernel, { ...run, subgroupSize, count, detectRaces: true });
+  prepared.check();
+  return prepared;
 }
 
-function runPrefill(test: AttentionCase, { capabilities = withoutSubgroups, subgroupSize = 32 }: Run = {}) {
-  const layout = layOut(test);
-  const options = optionsOf(test, capabilities);
-  const attended = new Float32Array(layout.rows * test.heads * test.width).fill(Number.NaN);
-  runKernel(prefillAttention(options), {
-    buffers: { query: layout.query, ...keyBuffers(layout), attended, control: layout.control },
-    params: layout.params,
-    workgroups: workgroupsOf(options, layout, 1),
-    subgroupSize,
-    detectRaces: true,
-  });
-  compareRows(test, layout, attended);
+function runPrefill(test: AttentionCase, run: Run = {}): Prepared {
+  return interpret(preparePrefill(test, run.capabilities ?? withoutSubgroups), run);
 }
 
-function runDecode(test: AttentionCase, run: Run = {}) {
-  const { capabilities = withoutSubgroups, subgroupSize = 32, splits = 3, count } = run;
-  const layout = layOut(test);
-  const options = optionsOf(test, capabilities);
-  const { heads, width } = test;
-  const values = new Float32Array(layout.rows * heads * splits * width).fill(Number.NaN);
-  const stats = new Float32Array(layout.rows * heads * splits * 2).fill(Number.NaN);
-  runKernel(decodeAttention(options), {
-    buffers: {
-      query: layout.query,
-      ...keyBuffers(layout),
-      partial_values: values,
-      partial_stats: stats,
-      control: layout.control,
-    },
-    params: { ...layout.params, splits },
-    workgroups: workgroupsOf(options, layout, splits),
-    subgroupSize,
-    detectRaces: true,
-    count,
-  });
-  const attended = new Float32Array(layout.rows * heads * width).fill(Number.NaN);
-  const rowBase = layout.expected.findIndex((row) => row !== undefined);
-  const rowCount = layout.rows - rowBase;
-  const [x] = mergePartialsWorkgroups(test) as [number, string, number];
-  runKernel(mergePartials({ heads, kvHeads: test.kvHeads, width, capabilities }), {
-    buffers: { partial_values: values, partial_stats: stats, attended },
-    params: { splits, row_base: rowBase, row_count: rowCount },
-    workgroups: [x, rowCount, 1],
-  });
-  compareRows(test, layout, attended);
-  return { layout, stats };
+function runDecode(test: AttentionCase, run: Run = {}): Prepared {
+  return interpret(prepareDecode(test, run.capabilities ?? withoutSubgroups, run.splits ?? 3), run);
 }
-
-function compareRows({ heads, width }: AttentionCase, layout: Layout, attended: Float32Array) {
-  layout.expected.forEach((expected, row) => {
-    for (let i = 0; i < heads * width; i++) {
-      const actual = attended[row * heads * width + i]!;
-      // Rows that do not query keep what they held.
-      if (expected === undefined) expect(actual).toBeNaN();
-      else if (!(Math.abs(actual - expected[i]!) <= tolerance)) {
-        expect.fail(`row ${row}, element ${i}: ${actual} instead of ${expected[i]}`);
-      }
-    }
-  });
-}
-
-/** All copies of the newest position, as a decode step queries. */
-const newest = (length: number, copies: number): Sequence => ({
-  length,
-  queries: Array.from({ length: copies }, (_, i) => ({ pos: length - 1, copy: i + 1 })),
-});
-
-/** Every copy of positions [from, length), as a slice of a prompt queries. */
-const slice = (length: number, copies: number, from = 0): Sequence => ({
-  length,
-  queries: Array.from({ length: (length - from) * copies }, (_, i) => ({
-    pos: from + Math.floor(i / copies),
-    copy: (i % copies) + 1,
-  })),
-});
 
 const shape = { heads: 4, kvHeads: 2, width: 8, cache: "f32" } as const;
 const decode = { ...shape, order: "decode", store: "forever", tileRows: 16 } as const;
@@ -162,8 +77,8 @@ describe("decode attention", () => {
   it.each([1, 2, 3, 7, 40])("divides the keys among %i splits, some of them without any", (splits) => {
     const relation = phdSwa(2, 16);
     const sequences = [newest(150, 2), newest(2, 2)];
-    const { stats } = runDecode({ ...decode, relation, sequences }, { splits });
-    if (splits === 40) expect(stats).toContain(Math.fround(-1e30));
+    const { runs } = runDecode({ ...decode, relation, sequences }, { splits });
+    if (splits === 40) expect(runs[0]!.buffers["partial_stats"]).toContain(Math.fround(-1e30));
   });
 
   it.each([4, 8, 32, 64])("agrees with subgroups of %i", (subgroupSize) => {
