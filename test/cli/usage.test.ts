@@ -62,7 +62,7 @@ describe("a command line that cannot be understood", () => {
     expect(await runCli(["check", "m.phd", "--set", "K"])).toMatchInlineSnapshot(`
       {
         "code": 2,
-        "stderr": "error[PHD0901]: Option '--set <name=value>' argument 'K' is invalid. It must be NAME=NUMBER, as in --set K=4.
+        "stderr": "error[PHD0901]: Option '--set <name=value>' argument 'K' is invalid. It must be NAME=VALUE, as in --set K=4.
       Hint: See phdc check --help.
       ",
         "stdout": "",
@@ -136,8 +136,8 @@ describe("help and version", () => {
         -o, --output <path>  safetensors file to write
         --device <name>      where to run; one that is named is never replaced by another (choices:
                              "auto", "webgpu", "cpu", default: "auto")
-        --dtype <type>       element type of weights and caches; auto takes f16 where the adapter has it
-                             (choices: "f32", "f16", default: "f32")
+        --dtype <type>       element type of weights and caches; auto is f16 where the adapter has it,
+                             else f32 (choices: "auto", "f32", "f16", default: "f32")
         --set <name=value>   set a parameter of the model (repeatable) (default: none)
         --json               print one JSON document on stdout instead of text
         -h, --help           show help for logits
