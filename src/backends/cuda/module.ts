@@ -1,0 +1,67 @@
+import { InternalError } from "../../diagnostics/diagnostic.js";
+import type { Kernel } from "../../ir/kernel/kernel.js";
+import { Writer, wrapWords } from "../../ir/kernel/writer.js";
+import { nameDeclarations } from "../text/names.js";
+import type { Spelling } from "./expressions.js";
+import { preambleName } from "./preamble.js";
+import { reservedInCuda } from "./reserved.js";
+import { writeBlock } from "./statements.js";
+
+/**
+ * The CUDA C++ file of a kernel: one `extern "C"` function named like the kernel.
+ *
+ * Its parameters are pointers to the buffers in order, then the params as one struct by value. It includes the preamble, which
+ * defines the types and wraps what needs PTX; an emulator brings its own.
+ */
+export function emitCuda(kernel: Kernel): string {
+  const needsWarps = kernel.requires.includes("subgroups") || kernel.requires.includes("matrix");
+  if (needsWarps && kernel.workgroupSize % 32 !== 0) {
+    throw new InternalError(`${kernel.name} has ${kernel.workgroupSize} invocations, which are no whole warps`);
+  }
+  const spelling: Spelling = {
+    names: nameDeclarations(kernel, reservedInCuda),
+    workgroupSize: kernel.workgroupSize,
+  };
+  const writer = new Writer();
+  writeHeader(kernel, writer);
+  writer.line(`#include "${preambleName}"`);
+  writer.line();
+  writeParams(kernel, spelling, writer);
+  writeFunction(kernel, spelling, writer);
+  return writer.toString();
+}
+
+function writeHeader(kernel: Kernel, writer: Writer): void {
+  for (const line of wrapWords(`${kernel.name}: ${kernel.doc}`, 110)) writer.line(`// ${line}`);
+  if (kernel.origin !== undefined) writer.line(`// From ${kernel.origin}.`);
+  for (const line of wrapWords(`Launch: ${kernel.dispatch}, ${kernel.workgroupSize} threads each.`, 110)) {
+    writer.line(`// ${line}`);
+  }
+}
+
+function writeParams(kernel: Kernel, { names }: Spelling, writer: Writer): void {
+  if (kernel.params.length === 0) return;
+  const fields = () => {
+    for (const { name, type } of kernel.params) writer.line(`${type} ${names.get(name)!};`);
+  };
+  writer.block(`struct ${kernel.name}_params {`, fields, "};");
+  writer.line();
+}
+
+function writeFunction(kernel: Kernel, spelling: Spelling, writer: Writer): void {
+  const { names } = spelling;
+  const parameters = kernel.buffers.map(
+    ({ name, type, access }) => `${access === "read" ? "const " : ""}${type}* __restrict__ ${names.get(name)!}`,
+  );
+  if (kernel.params.length > 0) parameters.push(`const ${kernel.name}_params params`);
+  writer.line(`extern "C" __global__ void __launch_bounds__(${kernel.workgroupSize})`);
+  writer.line(`${kernel.name}(${parameters.join(", ")}) {`);
+  writer.indented(() => {
+    // Sixteen bytes, so that vectors, asynchronous copies and matrix loads find their elements aligned.
+    for (const { name, type, length } of kernel.arrays) {
+      writer.line(`__shared__ alignas(16) ${type} ${names.get(name)!}[${length}];`);
+    }
+    writeBlock(kernel.body, spelling, writer);
+  });
+  writer.line("}");
+}

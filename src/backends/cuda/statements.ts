@@ -1,0 +1,136 @@
+import { unreachable } from "../../diagnostics/diagnostic.js";
+import type { BinaryOp, Expression } from "../../ir/kernel/expressions.js";
+import type { AsyncCopy, For, Statement, Store } from "../../ir/kernel/statements.js";
+import { declaredType } from "../../ir/kernel/walk.js";
+import { type Writer, wrapWords } from "../../ir/kernel/writer.js";
+import { type Spelling, spell } from "./expressions.js";
+
+/** Writes the statements of a block. */
+export function writeBlock(block: readonly Statement[], spelling: Spelling, writer: Writer): void {
+  for (const statement of block) writeStatement(statement, spelling, writer);
+}
+
+function writeStatement(statement: Statement, spelling: Spelling, writer: Writer): void {
+  const name = (kernelName: string) => spelling.names.get(kernelName)!;
+  const text = (expression: Expression) => spell(expression, spelling);
+  const element = (memory: string, index: Expression) => `${name(memory)}[${text(index)}]`;
+  /** `const f32 sum = …;` */
+  const define = (value: string) => {
+    const type = declaredType(statement)!;
+    writer.line(`const ${type} ${name((statement as { readonly name: string }).name)} = ${value};`);
+  };
+  switch (statement.kind) {
+    case "let":
+      define(text(statement.value));
+      return;
+    case "var":
+      writer.line(`${statement.value.type} ${name(statement.name)} = ${text(statement.value)};`);
+      return;
+    case "registers":
+      writer.line(`${statement.type} ${name(statement.name)}[${statement.length}] = {};`);
+      return;
+    case "assign":
+      writer.line(spellUpdate(name(statement.name), statement.value, spelling));
+      return;
+    case "store":
+      writeStore(statement, spelling, writer);
+      return;
+    case "atomic": {
+      const function_ = statement.op === "add" ? "atomicAdd" : "atomicMax";
+      const call = `${function_}(&${element(statement.name, statement.index)}, ${text(statement.value)});`;
+      writer.line(statement.result === undefined ? call : `const u32 ${name(statement.result)} = ${call}`);
+      return;
+    }
+    case "if":
+      writer.line(`if (${text(statement.condition)}) {`);
+      writer.indented(() => writeBlock(statement.body, spelling, writer));
+      if (statement.otherwise.length > 0) {
+        writer.line("} else {");
+        writer.indented(() => writeBlock(statement.otherwise, spelling, writer));
+      }
+      writer.line("}");
+      return;
+    case "for":
+      writeFor(statement, spelling, writer);
+      return;
+    case "while":
+      writer.block(`while (${text(statement.condition)}) {`, () => writeBlock(statement.body, spelling, writer));
+      return;
+    case "break":
+      writer.line("break;");
+      return;
+    case "barrier":
+      writer.line("__syncthreads();");
+      return;
+    case "uniform-load":
+      writer.line("__syncthreads();");
+      define(element(statement.array, statement.index));
+      writer.line("__syncthreads();");
+      return;
+    case "subgroup": {
+      const operand = statement.operand === undefined ? "" : `, ${statement.operand}u`;
+      define(`subgroup_${statement.op.replace("-", "_")}(${text(statement.value)}${operand})`);
+      return;
+    }
+    case "mma":
+      define(`mma_m16n8k16<${statement.format}>(${[statement.a, statement.b, statement.c].map(text).join(", ")})`);
+      return;
+    case "matrix-load": {
+      const load = statement.transposed ? "matrix_load_transposed" : "matrix_load";
+      define(`${load}<${declaredType(statement)}>(&${element(statement.array, statement.index)})`);
+      return;
+    }
+    case "async-copy":
+      writer.line(spellAsyncCopy(statement, element, text));
+      return;
+    case "async-commit":
+      writer.line("async_commit();");
+      return;
+    case "async-wait":
+      writer.line(`async_wait<${statement.pending}>();`);
+      return;
+    case "comment":
+      for (const line of wrapWords(statement.text, 110)) writer.line(`// ${line}`);
+      return;
+    default:
+      unreachable(statement);
+  }
+}
+
+const compoundSigns: Partial<Record<BinaryOp, string>> = { add: "+=", sub: "-=", mul: "*=", div: "/=" };
+
+/** `sum = sum + x` reads better as `sum += x`. */
+function spellUpdate(place: string, value: Expression, spelling: Spelling): string {
+  if (value.kind === "binary" && value.left.type === value.type && spell(value.left, spelling) === place) {
+    const sign = compoundSigns[value.op];
+    if (sign !== undefined) return `${place} ${sign} ${spell(value.right, spelling)};`;
+  }
+  return `${place} = ${spell(value, spelling)};`;
+}
+
+function writeStore(store: Store, spelling: Spelling, writer: Writer): void {
+  const place = `${spelling.names.get(store.name)!}[${spell(store.index, spelling)}]`;
+  const text = spellUpdate(place, store.value, spelling);
+  if (store.when === undefined) writer.line(text);
+  else writer.block(`if (${spell(store.when, spelling)}) {`, () => writer.line(text));
+}
+
+function writeFor(loop: For, spelling: Spelling, writer: Writer): void {
+  const variable = spelling.names.get(loop.variable)!;
+  const counter: Expression = { kind: "local", type: loop.type, name: loop.variable };
+  const condition: Expression = { kind: "binary", type: "bool", op: "lt", left: counter, right: loop.end };
+  const start = `${loop.type} ${variable} = ${spell(loop.start, spelling)}`;
+  if (loop.unroll) writer.line("#pragma unroll");
+  writer.block(`for (${start}; ${spell(condition, spelling)}; ${variable} += ${spell(loop.step, spelling)}) {`, () =>
+    writeBlock(loop.body, spelling, writer),
+  );
+}
+
+function spellAsyncCopy(
+  copy: AsyncCopy,
+  element: (memory: string, index: Expression) => string,
+  text: (expression: Expression) => string,
+): string {
+  const places = `&${element(copy.array, copy.index)}, &${element(copy.buffer, copy.from)}`;
+  return `async_copy(${places}${copy.when === undefined ? "" : `, ${text(copy.when)}`});`;
+}
