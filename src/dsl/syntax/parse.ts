@@ -4,7 +4,7 @@
  * Every syntax error is collected; a tree comes back only for a text without any, so that later stages never meet half a rule.
  * The two limits checked here (length and bracket depth) are what keeps the recursive parser safe on hostile text.
  */
-import type { CstNode, ILexingResult, IToken } from "chevrotain";
+import type { CstNode, IToken } from "chevrotain";
 import { syntaxDiagnostics } from "../../diagnostics/catalogue-syntax.js";
 import { label } from "../../diagnostics/define.js";
 import { DiagnosticCollector } from "../../diagnostics/diagnostic.js";
@@ -20,45 +20,56 @@ const longestText = 1_000_000;
 
 /** Parses a whole file: uses, definitions, models. */
 export function parseFile(source: SourceFile, diagnostics: DiagnosticCollector): FileNode | undefined {
-  return parse(source, diagnostics, "file", (tree, builder, lexed) =>
-    builder.file(tree, lexed.groups["comments"] ?? []),
-  );
+  return collect(diagnostics, (found) => {
+    const parsed = parseText(source, found, "file");
+    return parsed && new TreeBuilder(source, found).file(parsed.tree, parsed.comments);
+  });
 }
 
 /** Parses one expression, for predicates given on the command line. */
 export function parseExpression(source: SourceFile, diagnostics: DiagnosticCollector): Expression | undefined {
-  return parse(source, diagnostics, "expression", (tree, builder) => builder.expression(tree));
+  return collect(diagnostics, (found) => {
+    const parsed = parseText(source, found, "expression");
+    return parsed && new TreeBuilder(source, found).expression(parsed.tree);
+  });
 }
 
-function parse<Result>(
+/** A text without syntax errors, as chevrotain sees it. */
+export interface ParsedText {
+  readonly tree: CstNode;
+  readonly tokens: readonly IToken[];
+  readonly comments: readonly IToken[];
+}
+
+/** The concrete tree of a text, for the formatter; undefined if it has syntax errors, which have been reported. */
+export function parseText(
   source: SourceFile,
   diagnostics: DiagnosticCollector,
-  start: "file" | "expression",
-  build: (tree: CstNode, builder: TreeBuilder, lexed: ILexingResult) => Result,
-): Result | undefined {
+  start: "file" | "expression" = "file",
+): ParsedText | undefined {
   if (source.text.length > longestText) {
     const span = { file: source, start: 0, end: 0 };
     diagnostics.add(syntaxDiagnostics.fileTooLarge({ length: source.text.length, limit: longestText }, label(span)));
     return undefined;
   }
-  // Errors of this text alone decide whether there is a tree; the caller's collector may hold others.
-  const found = new DiagnosticCollector();
-  const result = parseChecked(source, found, start, build);
-  for (const diagnostic of found.diagnostics) diagnostics.add(diagnostic);
-  return found.hasErrors ? undefined : result;
+  return collect(diagnostics, (found) => {
+    const lexed = lexer.tokenize(source.text);
+    reportLexing(source, lexed, found);
+    const bracketsMatch = reportBrackets(source, lexed.tokens, found);
+    if (!bracketsMatch) return undefined;
+    const { tree, errors } = parseTokens(lexed.tokens, start);
+    reportParsing(source, lexed.tokens, errors, found);
+    return { tree, tokens: lexed.tokens, comments: lexed.groups["comments"] ?? [] };
+  });
 }
 
-function parseChecked<Result>(
-  source: SourceFile,
+/** The result, unless computing it reported errors. The caller's collector may hold errors of its own; they do not count. */
+function collect<Result>(
   diagnostics: DiagnosticCollector,
-  start: "file" | "expression",
-  build: (tree: CstNode, builder: TreeBuilder, lexed: ILexingResult) => Result,
+  compute: (found: DiagnosticCollector) => Result | undefined,
 ): Result | undefined {
-  const lexed = lexer.tokenize(source.text);
-  reportLexing(source, lexed, diagnostics);
-  const bracketsMatch = reportBrackets(source, lexed.tokens, diagnostics);
-  if (!bracketsMatch) return undefined;
-  const { tree, errors } = parseTokens(lexed.tokens as IToken[], start);
-  reportParsing(source, lexed.tokens, errors, diagnostics);
-  return diagnostics.hasErrors ? undefined : build(tree, new TreeBuilder(source, diagnostics), lexed);
+  const found = new DiagnosticCollector();
+  const result = compute(found);
+  for (const diagnostic of found.diagnostics) diagnostics.add(diagnostic);
+  return found.hasErrors ? undefined : result;
 }
