@@ -6,7 +6,8 @@ import { type AdapterDescription, describeAdapter } from "../adapter-info.js";
 import { NoAdapter } from "../errors.js";
 import { unpackSoftwareVulkan } from "./software-adapter.js";
 
-export type AdapterChoice = "any" | "hardware" | "software";
+type AdapterKind = "hardware" | "software";
+export type AdapterChoice = "any" | AdapterKind;
 
 export interface FoundAdapter {
   readonly adapter: GPUAdapter;
@@ -15,8 +16,6 @@ export interface FoundAdapter {
 
 /**
  * Finds an adapter. `any` prefers hardware. Throws NoAdapter with what was tried.
- *
- * Keep the result as long as devices of it are in use: Dawn's instance lives in it.
  */
 export async function findAdapter(choice: AdapterChoice = "any"): Promise<FoundAdapter> {
   const tried: string[] = [];
@@ -71,13 +70,17 @@ async function softwareAdapter(tried: string[]): Promise<FoundAdapter | undefine
   return found;
 }
 
-async function request(tried: string[], kind: string, forceFallbackAdapter = false): Promise<FoundAdapter | undefined> {
+async function request(
+  tried: string[],
+  kind: AdapterKind,
+  forceFallbackAdapter = false,
+): Promise<FoundAdapter | undefined> {
   try {
     const { create } = await import("webgpu");
-    const gpu = create(kind === "software" ? softwareToggles : []);
+    const gpu = instances.get(kind) ?? create(kind === "software" ? softwareToggles : []);
+    instances.set(kind, gpu);
     const adapter = await gpu.requestAdapter({ powerPreference: "high-performance", forceFallbackAdapter });
     if (adapter !== null) {
-      instances.set(adapter, gpu);
       return { adapter, description: describeAdapter(adapter) };
     }
     tried.push(`Dawn finds no ${kind} adapter`);
@@ -93,8 +96,8 @@ async function request(tried: string[], kind: string, forceFallbackAdapter = fal
  */
 const softwareToggles = ["disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension"];
 
-/** Dawn's instance must outlive the adapter, and the adapter does not hold it. */
-const instances = new WeakMap<GPUAdapter, GPU>();
+/** Dawn's instances, for as long as the process lives: they must outlive their devices, which do not hold them. */
+const instances = new Map<AdapterKind, GPU>();
 
 /** Libraries that must stay in the process: koffi unloads one whose handle is collected. */
 const loaded = new Map<string, unknown>();

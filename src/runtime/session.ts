@@ -1,0 +1,364 @@
+/**
+ * A batch of sequences being read and continued: prefill, decode, sampling.
+ *
+ * The session knows how far every sequence has come; the kernels know everything else from the control buffers. A decode step is one
+ * submit with one compute pass, and so is a prefill slice.
+ */
+import { allocate, BufferTable } from "./buffers.js";
+import { controlWords, type SequenceWords, sampledIdOffset } from "./control.js";
+import type { Device } from "./device.js";
+import { ContextFull, RequestError } from "./errors.js";
+import { evaluate } from "./expr.js";
+import type { Manifest } from "./manifest.js";
+import type { Model } from "./model.js";
+import { Poison } from "./poison.js";
+import { callsOfPhase, callsOfSampling, type PhaseContext, type SampleValues } from "./program.js";
+import { Readback, type ReadSource } from "./readback.js";
+import { type Dispatch, encode, Recorder } from "./recording.js";
+import { ropeTable } from "./rope-table.js";
+import {
+  cutIntoSlices,
+  decodeTable,
+  decodeTiles,
+  prefillTable,
+  prefillTiles,
+  type RowModel,
+  type RowRange,
+  type RowTable,
+  type SlicePart,
+  type TileWords,
+} from "./rows.js";
+import { rowModel, type SessionOptions, type SessionShape, scratchBase } from "./shape.js";
+
+/** For debugging; both cost time and change nothing of what is computed. */
+export interface DebugOptions {
+  /** Throws what the device finds wrong with a submit where it happens, not at the next wait. */
+  readonly validate?: boolean;
+  /** Fills cache slots that were never written or are given up, and rows that nobody demands, with a huge value. */
+  readonly poison?: boolean;
+}
+
+export type OpenOptions = SessionOptions & DebugOptions;
+
+/** The buffer that the head writes: f32 [batch][vocab]. */
+const logitsName = "logits";
+
+interface PhaseTiles {
+  readonly words: TileWords;
+  /** The run of a row range among all tiles. */
+  readonly of: (range: RowRange) => RowRange;
+}
+
+export class Session {
+  readonly manifest: Manifest;
+  readonly shape: SessionShape;
+  readonly #device: Device;
+  readonly #model: Model;
+  readonly #rows: RowModel;
+  readonly #buffers: ReadonlyMap<string, GPUBuffer>;
+  readonly #table: BufferTable;
+  readonly #recorders: { readonly prefill: Recorder; readonly decode: Recorder; readonly sampling: Recorder };
+  readonly #readback: Readback;
+  readonly #validate: boolean;
+  readonly #poison: Poison | undefined;
+  /** Positions that the caches know, per sequence. */
+  #lengths: number[];
+  /** Tokens sampled per sequence so far; random numbers follow from it. */
+  #steps = 0;
+  /** The dispatches of a decode step, which are the same for every step. */
+  #decodeStep: readonly Dispatch[] | undefined;
+  #sampling: readonly Dispatch[] | undefined;
+  /** Whether the decode table stands at sampled tokens that no step has read yet. */
+  #sampled = false;
+  #closed = false;
+
+  static async open(model: Model, shape: SessionShape, options: OpenOptions): Promise<Session> {
+    return new Session(model, shape, options, await allocate(model.device, shape.buffers));
+  }
+
+  private constructor(
+    model: Model,
+    shape: SessionShape,
+    options: OpenOptions,
+    buffers: ReadonlyMap<string, GPUBuffer>,
+  ) {
+    const { device, manifest, kernels } = model;
+    this.manifest = manifest;
+    this.shape = shape;
+    this.#device = device;
+    this.#model = model;
+    this.#rows = rowModel(manifest);
+    this.#buffers = buffers;
+    this.#table = new BufferTable(manifest, shape, model.buffers, buffers);
+    this.#recorders = {
+      prefill: new Recorder(device, kernels, this.#table, "prefill"),
+      decode: new Recorder(device, kernels, this.#table, "decode"),
+      sampling: new Recorder(device, kernels, this.#table, "decode"),
+    };
+    this.#readback = new Readback(device);
+    this.#validate = options.validate ?? false;
+    this.#poison = options.poison ? new Poison(device, manifest, shape, buffers) : undefined;
+    this.#lengths = new Array<number>(shape.batch).fill(0);
+    for (const table of manifest.tables) {
+      device.queue.writeBuffer(buffers.get(table.name)!, 0, ropeTable(table, evaluate(table.rows, shape.symbols)));
+    }
+    if (this.#poison !== undefined) {
+      const encoder = device.gpu.createCommandEncoder();
+      this.#poison.fillCaches(encoder);
+      device.queue.submit([encoder.finish()]);
+    }
+  }
+
+  /** Positions that each sequence has so far. */
+  get lengths(): readonly number[] {
+    return this.#lengths;
+  }
+
+  /** Reads more tokens, at least one per sequence, and gives the logits of the last position of each. */
+  async prefill(ids: readonly ArrayLike<number>[]): Promise<Float32Array[]> {
+    return this.#readLogits(await this.#prefill(ids, { logits: true }));
+  }
+
+  /** Reads one more token per sequence and gives the logits of its position. */
+  async decode(ids: readonly number[]): Promise<Float32Array[]> {
+    this.#assertReady(ids.map((id) => [id]));
+    const starts = this.#lengths;
+    this.#lengths = starts.map((start) => start + 1);
+    this.#writeDecodeTable(starts, ids);
+    this.#sampled = false;
+    return this.#readLogits(await this.#submit("a decode step", this.#stepDispatches(), { logits: true }));
+  }
+
+  /** Chooses how the next tokens are sampled. Reads `ids` as `prefill` does, and samples the first token of each sequence. */
+  async prefillAndSample(ids: readonly ArrayLike<number>[], values: SampleValues): Promise<() => Promise<number[]>> {
+    this.#assertOpen();
+    this.#sampling = this.#recorders.sampling.record(callsOfSampling(this.#decodeContext(), values));
+    const read = await this.#prefill(ids, { sampling: this.#sampling });
+    this.#sampled = true;
+    return this.#readIds(read);
+  }
+
+  /**
+   * Reads the tokens that were sampled last and samples the next ones. What it gives waits for the ids: the following step may be
+   * submitted before, as the token goes from step to step on the device.
+   */
+  async decodeAndSample(): Promise<() => Promise<number[]>> {
+    this.#assertOpen();
+    if (!this.#sampled) throw new RequestError("there is no sampled token to go on from");
+    this.#lengths = this.#lengths.map((length) => length + 1);
+    this.#steps++;
+    const dispatches = [...this.#stepDispatches(), ...this.#sampling!];
+    return this.#readIds(await this.#submit("a decode step", dispatches, { ids: true }));
+  }
+
+  /** Frees the session's memory. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const recorder of Object.values(this.#recorders)) recorder.destroy();
+    for (const buffer of this.#buffers.values()) buffer.destroy();
+    this.#readback.destroy();
+    this.#poison?.destroy();
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new RequestError("the session is closed");
+    this.#device.assertAlive();
+  }
+
+  #assertReady(ids: readonly ArrayLike<number>[]): void {
+    this.#assertOpen();
+    const { batch, context } = this.shape;
+    if (ids.length !== batch) {
+      throw new RequestError(`${ids.length} sequences are given and the session has ${batch}`, {
+        details: { given: ids.length, batch },
+      });
+    }
+    const { vocab } = this.manifest.model;
+    for (const [sequence, tokens] of ids.entries()) {
+      if (tokens.length === 0)
+        throw new RequestError(`sequence ${sequence} is given no token`, { details: { sequence } });
+      const needed = this.#lengths[sequence]! + tokens.length;
+      if (needed > context) throw new ContextFull(context, needed);
+      for (let at = 0; at < tokens.length; at++) {
+        const id = tokens[at]!;
+        if (!Number.isInteger(id) || id < 0 || id >= vocab) {
+          throw new RequestError(`token ${at} of sequence ${sequence} is ${id}, and ids run from 0 to ${vocab - 1}`, {
+            details: { sequence, at, id, vocab },
+          });
+        }
+      }
+    }
+  }
+
+  /** Submits all slices; the last slice of every sequence is in the last round, which predicts. */
+  async #prefill(
+    ids: readonly ArrayLike<number>[],
+    last: { readonly logits?: boolean; readonly sampling?: readonly Dispatch[] },
+  ): Promise<() => Promise<ArrayBuffer>> {
+    this.#assertReady(ids);
+    const { slice, maxRows, batch } = this.shape;
+    const cut = ids.map((tokens, sequence) =>
+      cutIntoSlices(
+        this.#rows,
+        { sequence, start: this.#lengths[sequence]!, ids: tokens },
+        slice,
+        Math.floor(maxRows / batch),
+      ),
+    );
+    const rounds = Math.max(...cut.map((parts) => parts.length));
+    for (let round = 0; round < rounds - 1; round++) {
+      const parts = cut.flatMap((parts) => (round < parts.length - 1 ? [parts[round]!] : []));
+      await this.#submit("a prefill slice", this.#prefillDispatches(parts, false), {});
+    }
+    const parts = cut.map((parts) => parts.at(-1)!);
+    const dispatches = this.#prefillDispatches(parts, true);
+    const newest = ids.map((tokens) => tokens[tokens.length - 1]!);
+    // Sampling advances the decode table by one step, so it has to stand at the newest token.
+    this.#writeDecodeTable(
+      this.#lengths.map((length) => length - 1),
+      newest,
+    );
+    this.#sampled = false;
+    const sampling = last.sampling ?? [];
+    return this.#submit("a prefill slice", [...dispatches, ...sampling], {
+      logits: last.logits,
+      ids: sampling.length > 0,
+    });
+  }
+
+  /** Writes the control buffer of a slice and records its calls; the lengths advance. */
+  #prefillDispatches(parts: readonly SlicePart[], head: boolean): Dispatch[] {
+    const { manifest } = this;
+    const starts = [...this.#lengths];
+    for (const { sequence, start, ids } of parts) this.#lengths[sequence] = start + ids.length;
+
+    const table = prefillTable(this.#rows, parts);
+    const tiles = this.#tiles(table, (range) => prefillTiles(this.#rows, table, range, manifest.rows.tileRows.prefill));
+    const sequences = starts.map((start, sequence) => ({
+      length: this.#lengths[sequence]!,
+      start,
+      steps: this.#steps,
+      bases: manifest.groups.map((_, group) => scratchBase(manifest, group, start)),
+    }));
+    this.#writeControl("prefill", sequences, table, tiles.words);
+    const n = Math.max(...this.#lengths);
+    const start = Math.max(...parts.map((part) => part.start));
+    const context = this.#context("prefill", table, tiles, n, start);
+    return this.#recorders.prefill.record(callsOfPhase(context, { head }));
+  }
+
+  #stepDispatches(): readonly Dispatch[] {
+    this.#decodeStep ??= this.#recorders.decode.record(callsOfPhase(this.#decodeContext(), { head: true }));
+    return this.#decodeStep;
+  }
+
+  /** The decode table as formulas see it: how many rows, not which. */
+  #decodeContext(): PhaseContext {
+    const table = decodeTable(this.#rows, new Array(this.shape.batch).fill({ pos: 0, id: 0 }));
+    return this.#context("decode", table, this.#decodeTiles(table), this.shape.context, this.shape.context);
+  }
+
+  #decodeTiles(table: RowTable): PhaseTiles {
+    const { batch } = this.shape;
+    return this.#tiles(table, (range) => decodeTiles(batch, range, this.manifest.rows.tileRows.decode));
+  }
+
+  /** Sets the decode table to the given token at position `starts[s]` of each sequence s. */
+  #writeDecodeTable(starts: readonly number[], ids: readonly number[]): void {
+    const table = decodeTable(
+      this.#rows,
+      starts.map((pos, sequence) => ({ pos, id: ids[sequence]! })),
+    );
+    const sequences = starts.map((start) => ({
+      length: start + 1,
+      start,
+      steps: this.#steps,
+      bases: this.manifest.groups.map(() => 0),
+    }));
+    this.#writeControl("decode", sequences, table, this.#decodeTiles(table).words);
+  }
+
+  #writeControl(
+    phase: "prefill" | "decode",
+    sequences: readonly SequenceWords[],
+    table: RowTable,
+    tiles: TileWords,
+  ): void {
+    const words = controlWords(this.shape.control[phase], sequences, table, tiles);
+    this.#device.queue.writeBuffer(this.#table.control(phase).buffer, 0, words);
+  }
+
+  /** Tiles of every distinct row range of the table, one run after the other. */
+  #tiles(table: RowTable, cut: (range: RowRange) => TileWords): PhaseTiles {
+    const words: TileWords = [];
+    const runs = new Map<number, RowRange>();
+    const layers = Array.from({ length: this.manifest.model.layers }, (_, layer) => layer);
+    // All ranges end at the end of the table, so the first row tells them apart.
+    for (const range of [...layers.flatMap((layer) => [table.input(layer), table.query(layer)]), table.output]) {
+      if (runs.has(range.base)) continue;
+      const tiles = cut(range);
+      runs.set(range.base, { base: words.length / 4, count: tiles.length / 4 });
+      for (const word of tiles) words.push(word);
+    }
+    return { words, of: (range) => runs.get(range.base)! };
+  }
+
+  #context(phase: "prefill" | "decode", table: RowTable, tiles: PhaseTiles, n: number, start: number): PhaseContext {
+    const { manifest, shape } = this;
+    return {
+      manifest,
+      shape,
+      phase,
+      table,
+      n,
+      start,
+      tilesOf: tiles.of,
+      partsOf: (name) => this.#model.weights.find(({ info }) => info.name === name)!.parts,
+    };
+  }
+
+  /** Submits dispatches as one pass, and what is to be read back after them. */
+  async #submit(
+    what: string,
+    dispatches: readonly Dispatch[],
+    read: { readonly logits?: boolean | undefined; readonly ids?: boolean },
+  ): Promise<() => Promise<ArrayBuffer>> {
+    const run = () => {
+      const encoder = this.#device.gpu.createCommandEncoder();
+      this.#poison?.beforePhase(encoder);
+      encode(encoder, dispatches);
+      this.#poison?.afterPhase(encoder, this.#lengths);
+      const sources = [...(read.logits ? this.#logitsSources() : []), ...(read.ids ? this.#idSources() : [])];
+      const wait = sources.length > 0 ? this.#readback.encode(encoder, sources) : async () => new ArrayBuffer(0);
+      this.#device.queue.submit([encoder.finish()]);
+      return wait;
+    };
+    return this.#validate ? this.#device.checked(what, run) : run();
+  }
+
+  #logitsSources(): ReadSource[] {
+    const { buffer } = this.#table.working(logitsName);
+    return [{ buffer, offset: 0, bytes: this.shape.batch * this.manifest.model.vocab * 4 }];
+  }
+
+  /** Four bytes per sequence. */
+  #idSources(): ReadSource[] {
+    const { buffer } = this.#table.control("decode");
+    return this.#lengths.map((_, sequence) => ({
+      buffer,
+      offset: sampledIdOffset(this.shape.control.decode, sequence),
+      bytes: 4,
+    }));
+  }
+
+  async #readLogits(wait: () => Promise<ArrayBuffer>): Promise<Float32Array[]> {
+    const all = new Float32Array(await wait());
+    const { vocab } = this.manifest.model;
+    return this.#lengths.map((_, sequence) => all.slice(sequence * vocab, (sequence + 1) * vocab));
+  }
+
+  #readIds(wait: () => Promise<ArrayBuffer>): () => Promise<number[]> {
+    return async () => Array.from(new Int32Array(await wait()));
+  }
+}
