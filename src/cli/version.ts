@@ -1,2 +1,1 @@
-/** The version of this compiler; a test keeps it equal to `package.json`. */
-export const version = "0.1.0";
+export { version } from "../version.js";

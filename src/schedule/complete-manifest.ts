@@ -1,0 +1,52 @@
+/** Puts what was scheduled, the model's own facts and the printed kernels together: the manifest of a package. */
+import type { Graph } from "../ir/graph/ops.js";
+import { printPredicate } from "../ir/graph/text/predicate-text.js";
+import type { Manifest } from "../runtime/manifest.js";
+import { manifestVersion } from "../runtime/manifest.js";
+import { type PrintedKernel, requirementsOf } from "./kernel-info.js";
+import type { Schedule } from "./schedule.js";
+
+export interface PackageIdentity {
+  /** The `.phd` file, as given to the compiler. */
+  readonly source: string;
+  /** `phdc 0.1.0`. */
+  readonly generator: string;
+  readonly target: Manifest["target"];
+}
+
+const elementBytes = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4 } as const;
+
+export function completeManifest(
+  graph: Graph,
+  { manifest }: Schedule,
+  kernels: readonly PrintedKernel[],
+  { source, generator, target }: PackageIdentity,
+): Manifest {
+  const { vocab, layers, weights, ...scheduled } = manifest;
+  const infos = kernels.map(({ info }) => info);
+  // What can be bound in parts asks for no larger binding than every device has.
+  const whole = weights.filter(({ splittable }) => !splittable);
+  return {
+    format: "phdc-package",
+    version: manifestVersion,
+    generator,
+    target,
+    model: {
+      name: graph.name,
+      source,
+      parameters: graph.parameters,
+      vocab,
+      layers,
+      copies: graph.copies,
+      predictCopy: graph.predictCopy,
+      attends: graph.attends.map(({ stated, predicate }) => printPredicate(stated ?? predicate)),
+    },
+    ...scheduled,
+    weights,
+    kernels: infos,
+    requires: requirementsOf(
+      infos,
+      whole.map(({ rows, columns, element }) => rows * columns * elementBytes[element]),
+    ),
+  };
+}
