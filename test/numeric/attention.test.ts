@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { AccessCounts, runKernel } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Token } from "../../src/ir/relation/predicate.js";
-import type { AttentionCase } from "./attention-reference.js";
+import { keyBounds } from "../../src/passes/tokens/key-bounds.js";
+import type { AttentionCase, Relation } from "./attention-reference.js";
 import { dilated, evenPositions, lonely, naive, phd, phdCswa, phdSwa, vanilla } from "./attention-relations.js";
 import { newest, type Prepared, prepareDecode, preparePrefill, slice } from "./attention-runs.js";
 import { withoutSubgroups, withSubgroups } from "./linear-reference.js";
@@ -159,5 +160,24 @@ describe("prefill attention", () => {
     const test = { ...prefill, relation: phd(2), sequences: [slice(11, 2), slice(4, 2)] };
     runPrefill({ ...test, heads: 12, kvHeads: 1, tileRows: 16 });
     runPrefill({ ...test, heads: 71, kvHeads: 1, tileRows: 1, width: 4 });
+  });
+});
+
+describe("attention with the bounds that the compiler derives", () => {
+  /** Only a predicate and groups are given. */
+  function derived(relation: Relation): Relation {
+    const { copies, groups, predicate } = relation;
+    const parts = groups.map((group) => {
+      const { lo, hi, exact, empty } = keyBounds(predicate, copies, group);
+      return { group: group.name, density: empty ? "empty" : exact ? "dense" : "ranged", lo, hi } as const;
+    });
+    return { ...relation, parts };
+  }
+
+  it.each(relations)("serves $name", (relation) => {
+    const sequences = [newest(40, relation.copies), newest(3, relation.copies)];
+    runDecode({ ...decode, relation: derived(relation), sequences, store: "ring" });
+    const prompts = [slice(29, relation.copies, 20), slice(7, relation.copies)];
+    runPrefill({ ...prefill, relation: derived(relation), sequences: prompts, store: "scratch" });
   });
 });
