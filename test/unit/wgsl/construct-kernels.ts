@@ -8,6 +8,7 @@ import {
   dot,
   exp,
   exp2,
+  f16,
   f32,
   floor,
   fma,
@@ -206,6 +207,21 @@ export function subgroupConstructs(): Kernel {
       k.subgroupSize.toF32(),
     ];
     writeAll(results, (index, result) => y.set(k.localId.mul(results.length).add(index), result));
+  });
+}
+
+/** Arithmetic and storage in f16. */
+export function halfConstructs(): Kernel {
+  return buildKernel("half_constructs", options, (k) => {
+    const x = k.read("x", "vec4<f16>");
+    const y = k.readWrite("y", "vec4<f16>");
+    const tile = k.workgroupArray("tile", "vec4<f16>", 16);
+    tile.set(k.localId, x.at(k.localId).mul(f16(0.5)));
+    k.barrier();
+    const a = k.let("a", tile.at(k.localId.bitXor(1)));
+    const scale = k.let("scale", max(a.x, exp(a.y.neg())).toF32().add(0.25).toF16());
+    const scaled = k.let("scaled", fma(a, scale, clamp(a, -1, 0.5)));
+    y.set(k.localId, select(a.x.lt(0.25), scaled, vector("f16", [scaled.w, sqrt(abs(a.z)), dot(a, a), 1])));
   });
 }
 

@@ -1,29 +1,34 @@
 import { emitWgsl } from "../../../src/backends/wgsl/module.js";
-import type { BufferData } from "../../../src/interpret/kernel/run-kernel.js";
+import type { Capability } from "../../../src/ir/kernel/capabilities.js";
 import { type Kernel, paramsBinding, paramsSize } from "../../../src/ir/kernel/kernel.js";
 import { findAdapter } from "../../../src/runtime/node/adapter.js";
+import { type DeviceRun, encodeParams } from "./compare.js";
 
 /** Dawn in Node defines the interfaces but not the flags as globals. */
 const usages = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
 const mapRead = 1;
 
-export interface DeviceRun {
-  readonly buffers: Readonly<Record<string, BufferData>>;
-  readonly params: Readonly<Record<string, number>>;
-  readonly workgroups: readonly [x: number, y: number, z: number];
-}
-
 export interface TestDevice {
   readonly device: GPUDevice;
+  /** The adapter lives as long as this. */
   readonly adapter: GPUAdapter;
+  readonly name: string;
+  readonly features: ReadonlySet<Capability>;
+  readonly subgroupSize: number;
 }
 
 /** A device on npm's software adapter, with whatever optional features it has. */
 export async function openDevice(): Promise<TestDevice> {
   const { adapter } = await findAdapter("software");
-  const features = ["subgroups", "shader-f16"].filter((feature) => adapter.features.has(feature as GPUFeatureName));
-  const device = await adapter.requestDevice({ requiredFeatures: features as GPUFeatureName[] });
-  return { device, adapter };
+  const wanted: readonly (readonly [Capability, GPUFeatureName])[] = [
+    ["subgroups", "subgroups"],
+    ["f16", "shader-f16"],
+  ];
+  const found = wanted.filter(([, feature]) => adapter.features.has(feature));
+  const device = await adapter.requestDevice({ requiredFeatures: found.map(([, feature]) => feature) });
+  const { description, subgroupMinSize } = adapter.info;
+  const features = new Set(found.map(([capability]) => capability));
+  return { device, adapter, name: description, features, subgroupSize: subgroupMinSize ?? 4 };
 }
 
 /** Compiles a kernel's WGSL; throws what the compiler reports, with the text. */
@@ -85,15 +90,4 @@ export async function runOnDevice(test: TestDevice, kernel: Kernel, run: DeviceR
     const bytes = new Uint8Array(readbacks[i]!.getMappedRange(), 0, data.byteLength);
     new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(bytes);
   }
-}
-
-function encodeParams(kernel: Kernel, params: Readonly<Record<string, number>>): ArrayBuffer {
-  const view = new DataView(new ArrayBuffer(paramsSize(kernel)));
-  for (const { name, type, offset } of kernel.params) {
-    const value = params[name]!;
-    if (type === "f32") view.setFloat32(offset, value, true);
-    else if (type === "i32") view.setInt32(offset, value, true);
-    else view.setUint32(offset, value, true);
-  }
-  return view.buffer;
 }
