@@ -4,6 +4,7 @@
 import { emitWgsl } from "./backends/wgsl/module.js";
 import { type Diagnostic, DiagnosticCollector, DiagnosticError } from "./diagnostics/diagnostic.js";
 import { checkModel } from "./dsl/check/check-model.js";
+import type { ParamOverrides } from "./dsl/check/params.js";
 import { parseFile } from "./dsl/syntax/parse.js";
 import type { Graph } from "./ir/graph/ops.js";
 import type { Capabilities } from "./ir/kernel/capabilities.js";
@@ -22,7 +23,7 @@ import { generator } from "./version.js";
 
 export interface CompileOptions {
   /** Values of the model's parameters, instead of its defaults. */
-  readonly set?: Readonly<Record<string, number>>;
+  readonly set?: ParamOverrides;
   readonly target: "webgpu";
   /** Element type of weight matrices and key stores. */
   readonly dtype: "f32" | "f16";
