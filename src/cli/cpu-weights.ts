@@ -1,18 +1,21 @@
 /** A checkpoint's tensors for the float64 interpreter. */
 
+import { tensorsOf } from "../backends/host/package-files/self-test.js";
 import { InternalError } from "../diagnostics/diagnostic.js";
 import type { WeightSource, WeightTensor } from "../interpret/graph/weights.js";
 import type { Checkpoint, LoadProgress } from "../runtime/checkpoint.js";
 import { streamTensors } from "../runtime/checkpoint.js";
 import { type FloatDtype, toF32 } from "../runtime/dtype.js";
+import type { Manifest } from "../runtime/manifest.js";
 
-/** Reads the named tensors; those of a type that holds no floats, or that are absent, have been refused before. */
+/** Reads the tensors of a manifest's weights; those that are absent, or of a type that holds no floats, have been refused before. */
 export async function readCpuWeights(
   checkpoint: Checkpoint,
-  names: Iterable<string>,
+  manifest: Manifest,
   onProgress?: (progress: LoadProgress) => void,
 ): Promise<WeightSource> {
   const tensors = new Map<string, WeightTensor>();
+  const names = tensorsOf(manifest).map(({ name }) => name);
   for await (const { tensor, bytes } of streamTensors(checkpoint, names, { onProgress })) {
     const dtype = tensor.dtype as FloatDtype;
     // A 64-bit tensor is read as it is; through float32 it would lose what the interpreter can use.

@@ -4,6 +4,7 @@
  */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { positionRules, variants, windowUnits } from "../import/model-config.js";
+import { version } from "../version.js";
 import {
   deviceOption,
   dtypeOption,
@@ -18,7 +19,6 @@ import {
 } from "./options.js";
 import { exitCodes } from "./report.js";
 import type { Terminal } from "./terminal.js";
-import { version } from "./version.js";
 
 export interface Program {
   parseAsync(args: string[], options: { from: "user" }): Promise<unknown>;

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { version } from "../../src/cli/version.js";
+import { version } from "../../src/version.js";
 import { runCli } from "./run-cli.js";
 
 describe("a command line that cannot be understood", () => {

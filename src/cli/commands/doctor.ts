@@ -1,10 +1,10 @@
 import type { AdapterDescription } from "../../runtime/adapter-info.js";
 import { NoAdapter } from "../../runtime/errors.js";
 import { findAdapter } from "../../runtime/node/adapter.js";
+import { version } from "../../version.js";
 import { formatBytes } from "../format.js";
 import { exitCodes } from "../report.js";
 import type { Terminal } from "../terminal.js";
-import { version } from "../version.js";
 
 /** What one kind of adapter search gave. */
 interface Finding {

@@ -1,6 +1,6 @@
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
 import { DiagnosticCollector } from "../../diagnostics/diagnostic.js";
-import { formatSource } from "../../dsl/format.js";
+import { formatSource } from "../../dsl/syntax/format.js";
 import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
 import { readSource } from "../files.js";
 import { exitCodes, printDiagnostics, UsageError } from "../report.js";

@@ -29,7 +29,7 @@ export async function logitsCommand(terminal: Terminal, path: string, options: L
   const source = await readSource(terminal, path);
   const model = await openModel(terminal, source, options);
   try {
-    const { vocab } = model.compiled.manifest.model;
+    const { vocab } = model.program.manifest.model;
     const ids = await readIds(options.ids, vocab);
     const { prefill } = options;
     if (prefill < 1 || prefill > ids.length) {

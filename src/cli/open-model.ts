@@ -1,0 +1,135 @@
+/** From a `.phd` file and a folder of weights to sessions on a device: what `run`, `logits` and `verify` share. */
+import { type Compilation, compileSource, type Program } from "../compile.js";
+import { DiagnosticError, InternalError } from "../diagnostics/diagnostic.js";
+import { createCpuSession } from "../interpret/graph/index.js";
+import { portableCapabilities } from "../ir/kernel/capabilities.js";
+import type { Checkpoint } from "../runtime/checkpoint.js";
+import { openDevice } from "../runtime/device.js";
+import { loadModel } from "../runtime/model.js";
+import { openCheckpoint } from "../runtime/node/open-checkpoint.js";
+import { findMisfits, planWeights } from "../runtime/packing.js";
+import type { SourceFile } from "../source/source-file.js";
+import { type BatchSession, cpuBatchSession, gpuBatchSession } from "./batch-session.js";
+import { capabilitiesOf } from "./capabilities.js";
+import { readCpuWeights } from "./cpu-weights.js";
+import { type ChosenDevice, chooseDevice } from "./device.js";
+import type { DeviceName, DtypeName, Settings } from "./options.js";
+import { warnAboutBlock } from "./phd-block.js";
+import { progressLine } from "./progress.js";
+import { printDiagnostics } from "./report.js";
+import type { Terminal } from "./terminal.js";
+
+export interface OpenOptions {
+  readonly weights: string;
+  readonly device: DeviceName;
+  readonly dtype: DtypeName;
+  readonly set: Settings;
+  readonly json?: boolean;
+}
+
+export interface SessionSize {
+  readonly batch: number;
+  readonly context: number;
+}
+
+export interface OpenedModel {
+  readonly device: ChosenDevice;
+  readonly program: Program;
+  readonly checkpoint: Checkpoint;
+  /** Loads the weights, after a check that they fit the model, and they and a session of this size the device. */
+  load(size: SessionSize): Promise<void>;
+  openSession(size: SessionSize): Promise<BatchSession>;
+  close(): Promise<void>;
+}
+
+/** Compiles a model for the device that runs it. Nothing is loaded yet. */
+export async function openModel(terminal: Terminal, source: SourceFile, options: OpenOptions): Promise<OpenedModel> {
+  const device = await chooseDevice(terminal, options.device, options.dtype);
+  const compilation = compileSource(source, {
+    target: "webgpu",
+    set: options.set,
+    dtype: device.kind === "webgpu" ? device.dtype : "f32",
+    capabilities: device.kind === "webgpu" ? capabilitiesOf(device.found.description) : portableCapabilities,
+  });
+  const program = programOf(terminal, compilation, options.json === true);
+  const checkpoint = await openCheckpoint(options.weights);
+  await warnAboutBlock(terminal, options.weights, program);
+  return device.kind === "webgpu"
+    ? openOnGpu(terminal, device, program, checkpoint)
+    : openOnCpu(terminal, device, program, checkpoint);
+}
+
+/** The program, after its warnings have been shown; throws its errors. */
+export function programOf(terminal: Terminal, { program, diagnostics }: Compilation, json: boolean): Program {
+  if (program === undefined) throw new DiagnosticError(diagnostics);
+  if (!json) printDiagnostics(terminal, diagnostics);
+  return program;
+}
+
+async function openOnGpu(
+  terminal: Terminal,
+  chosen: Extract<ChosenDevice, { kind: "webgpu" }>,
+  program: Program,
+  checkpoint: Checkpoint,
+): Promise<OpenedModel> {
+  const device = await openDevice(chosen.found.adapter);
+  const texts = new Map(program.kernels.map(({ info, text }) => [info.file, text]));
+  const source = { manifest: program.manifest, checkpoint, readText: async (file: string) => texts.get(file)! };
+  let model: Awaited<ReturnType<typeof loadModel>> | undefined;
+  return {
+    device: chosen,
+    program,
+    checkpoint,
+    load: async (session) => {
+      const progress = progressLine(terminal, "Loading weights");
+      try {
+        model = await loadModel(device, source, { session, onProgress: progress.update });
+      } finally {
+        progress.end();
+      }
+    },
+    openSession: async (size) => {
+      if (model === undefined) throw new InternalError("a session was opened before the weights were loaded");
+      return gpuBatchSession(await model.openSession(size));
+    },
+    close: async () => {
+      model?.close();
+      device.close();
+      await checkpoint.close();
+    },
+  };
+}
+
+async function openOnCpu(
+  terminal: Terminal,
+  chosen: ChosenDevice,
+  program: Program,
+  checkpoint: Checkpoint,
+): Promise<OpenedModel> {
+  const unlimited = {
+    maxBufferSize: Number.MAX_SAFE_INTEGER,
+    maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER,
+  };
+  let weights: Awaited<ReturnType<typeof readCpuWeights>> | undefined;
+  return {
+    device: chosen,
+    program,
+    checkpoint,
+    load: async () => {
+      const planned = planWeights(program.manifest, unlimited);
+      const [misfit] = findMisfits(planned, checkpoint);
+      if (misfit !== undefined) throw misfit;
+      const progress = progressLine(terminal, "Loading weights");
+      try {
+        weights = await readCpuWeights(checkpoint, program.manifest, progress.update);
+      } finally {
+        progress.end();
+      }
+    },
+    openSession: async ({ context }) => {
+      if (weights === undefined) throw new InternalError("a session was opened before the weights were loaded");
+      return cpuBatchSession(createCpuSession(program.graph, weights), context);
+    },
+    close: () => checkpoint.close(),
+  };
+}
