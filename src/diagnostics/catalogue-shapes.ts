@@ -66,7 +66,7 @@ export const shapeDiagnostics = defineDiagnostics({
       "`split(x, heads)` needs a last dimension that is `heads` times something, attention needs query heads that are a multiple of the key heads, and `rope` an even head width.",
     example: "split(q, 3)   // q is [tokens, 128]",
     message: (d: { what: string; size: string; value: number; divisor: string }) =>
-      `${d.what}: \`${d.size}\` (${d.value}) is not a multiple of ${d.divisor}`,
+      `${d.what}: ${d.size === String(d.value) ? d.size : `\`${d.size}\` (${d.value})`} is not a multiple of ${d.divisor}`,
   },
   dependsOnLayer: {
     code: "PHD0208",
@@ -179,13 +179,22 @@ export const shapeDiagnostics = defineDiagnostics({
     hint: (d) =>
       d.operator === "/" ? "Write `div`, which rounds down." : "Relations take integers and integer parameters.",
   },
-  notUsed: {
+  weightArithmetic: {
     code: "PHD0220",
-    severity: "warning",
-    title: "A value that nothing uses",
+    title: "Arithmetic on weights alone",
     explanation:
-      "A `let` or a parameter is declared, but nothing reads it. Perhaps a name is misspelled where it should be read.",
-    example: "param ffn = 512   // and 512 written out below",
-    message: (d: { what: string; name: string }) => `The ${d.what} \`${d.name}\` is never used`,
+      'Weights stay as the checkpoint holds them. A vector may be changed elementwise (`1 + weight "norm" [dim]`), because what uses it applies the change to every row. Anything else, such as a scaled matrix, would have to be computed before the model runs.',
+    example: 'linear(x, weight "proj" [dim, dim] * 0.5)',
+    message: () => "This works on weights alone, and would have to be computed before the model runs",
+    hint: () => "Change what comes out of `linear` or `embed` instead.",
+  },
+  productOverHeads: {
+    code: "PHD0221",
+    title: "A product over single heads",
+    explanation:
+      "`linear` multiplies whole rows [tokens, width]. Applied to heads it would multiply each head by the same small matrix, for which there are no kernels.",
+    example: 'linear(split(x, heads), weight "proj" [head_dim, head_dim])',
+    message: () => "`linear` works on rows, not on single heads",
+    hint: () => "`merge` the heads first.",
   },
 });

@@ -17,8 +17,11 @@ export const syntaxDiagnostics = defineDiagnostics({
     explanation:
       "The parser found something else than the grammar allows at this place. The message names what could stand there. The grammar fits on one page of docs/language.md.",
     example: "model Tiny { param layers 4 }",
-    message: (d: { expected: string; found: string; hint?: string }) => `Expected ${d.expected}, but found ${d.found}`,
-    hint: (d: { expected: string; found: string; hint?: string }) => d.hint,
+    message: (d: { expected?: string; found: string; after?: string; hint?: string }) =>
+      d.expected === undefined
+        ? `Unexpected ${d.found}${d.after === undefined ? "" : ` after \`${d.after}\``}`
+        : `Expected ${d.expected}, but found ${d.found}`,
+    hint: (d) => d.hint,
   },
   unclosedString: {
     code: "PHD0003",

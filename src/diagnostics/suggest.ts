@@ -2,10 +2,10 @@
 
 /**
  * Finds the candidate with the fewest edits (insert, delete, replace, swap neighbours), if it is near enough to be a slip:
- * at most one edit for names up to four characters, two up to seven, three beyond.
+ * none for names of one or two characters, one edit up to four, two up to seven, three beyond.
  */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
-  const limit = name.length <= 4 ? 1 : name.length <= 7 ? 2 : 3;
+  const limit = name.length <= 2 ? 0 : name.length <= 4 ? 1 : name.length <= 7 ? 2 : 3;
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of candidates) {

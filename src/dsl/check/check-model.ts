@@ -10,11 +10,11 @@ import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
 import { DiagnosticCollector, DiagnosticError } from "../../diagnostics/diagnostic.js";
 import { stdLibrary } from "../../generated/std-library.js";
-import type { FileNode, ModelDeclaration, ModelItem } from "../ast/nodes.js";
+import type { AttendDeclaration, FileNode, ModelDeclaration, ModelItem, RotateDeclaration } from "../ast/nodes.js";
 import { BodyBuilder } from "./body-builder.js";
 import { checkDefinitions } from "./check-definitions.js";
-import type { CheckedModel } from "./checked-model.js";
-import { CheckState, type Context } from "./context.js";
+import type { CheckedAttend, CheckedModel } from "./checked-model.js";
+import { CheckState, type Context, type Rotation } from "./context.js";
 import { Definitions, type Library, loadDefinitions } from "./definitions.js";
 import { evaluate } from "./evaluate.js";
 import { checkForward } from "./forward.js";
@@ -119,20 +119,17 @@ function checkModelDeclaration(
 
   const attendNode = onlyItem(model, "attend", state);
   const rotateNode = onlyItem(model, "rotate", state);
-  const attend = attendNode === undefined ? undefined : evaluateAttend(attendNode, context);
-  const rotation = rotateNode === undefined ? undefined : evaluateRotate(rotateNode, context);
+  // A relation or rotation that is wrong has been reported; in its place stands one that keeps `forward` quiet about it.
+  const attend = attendNode && (evaluateAttend(attendNode, context) ?? wrongAttend(attendNode));
+  const rotation = rotateNode && (evaluateRotate(rotateNode, context) ?? wrongRotation(rotateNode));
   const forward = onlyItem(model, "forward", state);
   if (forward === undefined) {
     const hint = "Add `forward(ids: [positions] int) -> [positions, vocab] { … }`.";
     state.report(shapeDiagnostics.missingPart({ what: "forward", why: "", hint }, label(model.name.span)));
     return undefined;
   }
-  // Without the relation every attention would be reported as lacking one.
-  if ((attendNode !== undefined && attend === undefined) || (rotateNode !== undefined && rotation === undefined)) {
-    return undefined;
-  }
   const body = new BodyBuilder();
-  const result = checkForward(forward, copies ?? 1, { ...context, body, attend, rotation });
+  const result = checkForward(forward, copies, { ...context, body, attend, rotation });
   if (result === undefined || copies === undefined) return undefined;
   return {
     name: model.name.text,
@@ -144,6 +141,14 @@ function checkModelDeclaration(
     body: body.finish(),
     logits: result.logits,
   };
+}
+
+function wrongAttend({ span }: AttendDeclaration): CheckedAttend {
+  return { predicate: { kind: "constant", value: true, span }, span };
+}
+
+function wrongRotation({ span }: RotateDeclaration): Rotation {
+  return { index: { kind: "constant", value: 0, span }, span, frequencies: () => undefined };
 }
 
 /** K, or undefined where `repeat` is wrong, which has been reported. */

@@ -105,8 +105,9 @@ function combineVector(
   const mismatch = compareTypes(expected, vector.op.type, context.state.equations);
   if (mismatch !== undefined) {
     reportMismatch(`\`${node.operator}\` needs a vector as long as the last dimension`, mismatch, context, {
-      expected: { type: expected, span: tensor.span },
+      expected: { type: tensor.op.type, span: tensor.span },
       found: { type: vector.op.type, span: vector.span },
+      wanted: expected,
     });
     return failed;
   }

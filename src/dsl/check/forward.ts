@@ -18,8 +18,8 @@ export interface ForwardResult {
   readonly copy: number;
 }
 
-/** Checks `forward`; undefined where it is wrong, which has been reported. */
-export function checkForward(node: Forward, copies: number, context: Context): ForwardResult | undefined {
+/** Checks `forward`; undefined where it is wrong, which has been reported. `copies` is undefined where `repeat` is wrong. */
+export function checkForward(node: Forward, copies: number | undefined, context: Context): ForwardResult | undefined {
   const result = checkSignature(node, context);
   const scope = new Scope(context.scope);
   const ids = bodyOf(context).add<CheckedOp>({
@@ -102,12 +102,12 @@ function checkPrediction(
   predicted: Extract<Outcome, { kind: "predicted" }>,
   result: TensorType,
   node: Forward,
-  copies: number,
+  copies: number | undefined,
   context: Context,
 ): ForwardResult | undefined {
   const { state } = context;
   const { copy, value, node: statement } = predicted;
-  if (copy.kind === "failed" || value.kind === "failed") return undefined;
+  if (copy.kind === "failed" || value.kind === "failed" || copies === undefined) return undefined;
   if (copy.kind !== "int" || copy.size.value < 1 || copy.size.value > copies) {
     const place = label(statement.copy.span);
     state.report(

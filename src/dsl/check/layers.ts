@@ -38,7 +38,9 @@ export function runLayerLoop(statement: LayerLoop, context: Context): void {
   const count = evaluateCount(statement, context);
   const carried = carriedVariables(statement, context);
   if (count === undefined || carried === undefined) {
-    for (const { name } of carried ?? []) context.scope.assign(name, failed);
+    for (const name of assignedNames(statement.body)) {
+      if (context.scope.find(name)?.mutable === true) context.scope.assign(name, failed);
+    }
     return;
   }
   const classes: CheckedLayerClass[] = [];

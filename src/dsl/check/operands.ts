@@ -82,8 +82,9 @@ export function requireVector(args: Args, name: string, dim: Dim, of: string, co
   const mismatch = compareTypes(expected, vector.value.op.type, context.state.equations);
   if (mismatch === undefined) return true;
   reportMismatch(`\`${name}\` must be a vector of matching length`, mismatch, context, {
-    expected: { type: expected, span: source.node.span },
+    expected: { type: source.value.op.type, span: source.node.span },
     found: { type: vector.value.op.type, span: vector.node.span },
+    wanted: expected,
   });
   return false;
 }

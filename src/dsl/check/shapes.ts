@@ -47,19 +47,23 @@ export function reportMismatch(
   what: string,
   mismatch: Mismatch,
   context: Context,
-  places: { readonly expected: TypedPlace; readonly found: TypedPlace },
+  places: {
+    readonly expected: TypedPlace;
+    readonly found: TypedPlace /** If not that place's own type. */;
+    readonly wanted?: TensorType;
+  },
 ): void {
   const { expected, found } = places;
   const sameSpan = expected.span.start === found.span.start && expected.span.file === found.span.file;
   const labels = [
     label(found.span, `this is ${printType(found.type)}`),
-    ...(sameSpan ? [] : [label(expected.span, `because of this, ${printType(expected.type)}`)]),
+    ...(sameSpan ? [] : [label(expected.span, `while this is ${printType(expected.type)}`)]),
     ...callLabels(context),
   ];
   const { state } = context;
   switch (mismatch.kind) {
     case "shape": {
-      const report = { what, expected: printType(expected.type), found: printType(found.type) };
+      const report = { what, expected: printType(places.wanted ?? expected.type), found: printType(found.type) };
       state.report(shapeDiagnostics.shapesDiffer(report, ...labels));
       return;
     }

@@ -98,6 +98,7 @@ function linear(node: Call, args: Args, context: Context): CheckedOp | undefined
     reportMismatch("`linear` needs an input as wide as its weight", mismatch ?? { kind: "shape" }, context, {
       expected: { type: weight.type, span: args.get("weight")!.node.span },
       found: { type: input.type, span: args.get("x")!.node.span },
+      wanted: expected,
     });
     return undefined;
   }

@@ -96,6 +96,11 @@ function divideTerm(node: Binary, operator: "div" | "mod", left: Term, right: Te
 }
 
 function reportMixed(node: Binary, found: Value, context: Context): Value {
+  if (found.kind === "layer-int") {
+    const labels = [label(node.span), ...callLabels(context)];
+    context.state.report(shapeDiagnostics.dependsOnLayer({ what: "A relation" }, ...labels));
+    return failed;
+  }
   const report = { operator: node.operator, found: describeKind(found.kind) };
   context.state.report(shapeDiagnostics.relationUsesReal(report, label(node.span), ...callLabels(context)));
   return failed;

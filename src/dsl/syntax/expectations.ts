@@ -2,13 +2,15 @@
 import type { IParserErrorMessageProvider, TokenType } from "chevrotain";
 import { describeTokenType } from "./tokens.js";
 
+/** What is expected where everything is complete. */
+export const endOfText = "the end";
+
 /** Rules that a reader knows by a name; where one of them cannot start, the name says more than its thirty first words. */
 const ruleNames: Readonly<Record<string, string>> = {
   primary: "an expression",
   modelItem: "`param`, `require`, `repeat`, `attend`, `rotate`, `index`, `rule`, `forward` or `}`",
   statement: "a statement",
   type: "a type such as `[tokens, dim]` or `int`",
-  file: "`index`, `rule`, `fn` or `model`",
 };
 
 function list(types: readonly TokenType[]): string {
@@ -18,8 +20,7 @@ function list(types: readonly TokenType[]): string {
 
 export const expectations: IParserErrorMessageProvider = {
   buildMismatchTokenMessage: ({ expected }) => describeTokenType(expected),
-  buildNotAllInputParsedMessage: ({ ruleName }) =>
-    ruleName === "file" ? ruleNames["file"]! : "the end of the expression",
+  buildNotAllInputParsedMessage: () => endOfText,
   buildNoViableAltMessage: ({ expectedPathsPerAlt, ruleName }) =>
     ruleNames[ruleName] ?? list(expectedPathsPerAlt.flatMap((paths) => paths.flatMap((path) => path.slice(0, 1)))),
   buildEarlyExitMessage: ({ expectedIterationPaths, ruleName }) =>

@@ -104,12 +104,7 @@ function indent(lines: readonly Line[], layout: Layout): IndentedLine[] {
   });
 }
 
-function indentOf(
-  line: Line,
-  open: readonly OpenBracket[],
-  previous: IToken | undefined,
-  layout: Layout,
-): number {
+function indentOf(line: Line, open: readonly OpenBracket[], previous: IToken | undefined, layout: Layout): number {
   const [first] = line.tokens;
   const inner = open.at(-1);
   const base = inner?.contentIndent ?? 0;
@@ -165,7 +160,9 @@ function needsSpace(beforePrevious: IToken | undefined, previous: IToken, token:
 function endsOperand(token: IToken): boolean {
   return (
     tokenMatcher(token, t.Name) ||
-    [t.Integer, t.Decimal, t.Text, t.True, t.False, t.RightParen, t.RightBracket, t.RightBrace].includes(token.tokenType)
+    [t.Integer, t.Decimal, t.Text, t.True, t.False, t.RightParen, t.RightBracket, t.RightBrace].includes(
+      token.tokenType,
+    )
   );
 }
 

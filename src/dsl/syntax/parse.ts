@@ -58,7 +58,7 @@ export function parseText(
     const bracketsMatch = reportBrackets(source, lexed.tokens, found);
     if (!bracketsMatch) return undefined;
     const { tree, errors } = parseTokens(lexed.tokens, start);
-    reportParsing(source, lexed.tokens, errors, found);
+    reportParsing(source, lexed, errors, found);
     return { tree, tokens: lexed.tokens, comments: lexed.groups["comments"] ?? [] };
   });
 }

@@ -1,9 +1,10 @@
 /** Words for what the lexer and the parser stumble over. */
-import { EOF, type ILexingResult, type IRecognitionException, type IToken, tokenMatcher } from "chevrotain";
+import { type ILexingResult, type IRecognitionException, type IToken, tokenMatcher } from "chevrotain";
 import { syntaxDiagnostics } from "../../diagnostics/catalogue-syntax.js";
 import { label } from "../../diagnostics/define.js";
 import type { DiagnosticCollector } from "../../diagnostics/diagnostic.js";
 import type { SourceFile, Span } from "../../source/source-file.js";
+import { endOfText } from "./expectations.js";
 import * as t from "./tokens.js";
 
 /** More syntax errors than this in one file are counted, not shown. */
@@ -93,20 +94,40 @@ function reportUnclosed(
 
 export function reportParsing(
   source: SourceFile,
-  tokens: readonly IToken[],
+  lexed: ILexingResult,
   errors: readonly IRecognitionException[],
   diagnostics: DiagnosticCollector,
 ): void {
-  for (const error of errors.slice(0, mostErrors)) {
+  const { tokens } = lexed;
+  const positions = new Map(tokens.map((token, index) => [token, index]));
+  let shown = 0;
+  let left = 0;
+  let lastPosition = Number.NEGATIVE_INFINITY;
+  for (const error of errors) {
+    const position = positions.get(error.token) ?? tokens.length;
+    // What directly follows a mistake is most often the same mistake again.
+    const follows = position <= lastPosition + 1 || followsUnknownCharacter(lexed, position);
+    lastPosition = position;
+    if (follows) continue;
     // The message of an exception is the phrase that `expectations.ts` chose.
-    diagnostics.add(explain(source, tokens, error.token, error.message));
+    if (shown++ < mostErrors) diagnostics.add(explain(source, tokens, position, error.message));
+    else left++;
   }
-  if (errors.length > mostErrors)
-    diagnostics.add(syntaxDiagnostics.tooManyErrors({ left: errors.length - mostErrors }));
+  if (left > 0) diagnostics.add(syntaxDiagnostics.tooManyErrors({ left }));
 }
 
-function explain(source: SourceFile, tokens: readonly IToken[], found: IToken, expected: string) {
-  if (found.tokenType === EOF) {
+function followsUnknownCharacter({ tokens, errors }: ILexingResult, position: number): boolean {
+  const start = tokens[position - 1]?.endOffset ?? -1;
+  const end = tokens[position]?.startOffset ?? Number.POSITIVE_INFINITY;
+  return errors.some(({ offset }) => offset > start && offset < end);
+}
+
+/** Where one of these was expected, a construct was complete: what was found matters more. */
+const closing: ReadonlySet<string> = new Set(["`}`", "`)`", "`]`", endOfText]);
+
+function explain(source: SourceFile, tokens: readonly IToken[], position: number, expected: string) {
+  const [previous, found] = [tokens[position - 1], tokens[position]];
+  if (found === undefined) {
     const end = source.text.trimEnd().length;
     const span = { file: source, start: end, end };
     return syntaxDiagnostics.unexpectedText({ expected, found: "the end of the file" }, label(span));
@@ -116,22 +137,26 @@ function explain(source: SourceFile, tokens: readonly IToken[], found: IToken, e
   if (expected === "a name" && t.reservedWords.includes(found.tokenType)) {
     return syntaxDiagnostics.reservedWord({ word }, place);
   }
-  if (t.comparisons.includes(found.tokenType) && followsComparison(tokens, found)) {
+  if (t.comparisons.includes(found.tokenType) && followsComparison(tokens, position)) {
     return syntaxDiagnostics.chainedComparison({}, place);
   }
-  return syntaxDiagnostics.unexpectedText({ expected, found: `\`${word}\``, hint: hintFor(found, expected) }, place);
+  const hint = hintFor(previous, found, expected);
+  const report = closing.has(expected) ? { after: previous?.image } : { expected };
+  return syntaxDiagnostics.unexpectedText({ ...report, found: `\`${word}\``, hint }, place);
 }
 
-function hintFor(found: IToken, expected: string): string | undefined {
+function hintFor(previous: IToken | undefined, found: IToken, expected: string): string | undefined {
   if (found.tokenType === t.Assign && expected !== "a name") return "`=` gives a name its value; `==` compares.";
   if (found.tokenType === t.Use) return "Every `use` stands at the top of the file.";
   if (expected === "an expression" && found.tokenType === t.RightParen) return "Is there a comma too many?";
-  return undefined;
+  const named = previous?.tokenType === t.Identifier;
+  const valued = [t.Integer, t.Decimal, t.Text].includes(found.tokenType);
+  return named && valued ? `Is there an \`=\` missing, as in \`${previous.image} = ${found.image}\`?` : undefined;
 }
 
 /** Whether an earlier comparison of the same expression stands to the left: `a < b < c`. */
-function followsComparison(tokens: readonly IToken[], found: IToken): boolean {
-  for (let index = tokens.indexOf(found) - 1; index >= 0; index--) {
+function followsComparison(tokens: readonly IToken[], position: number): boolean {
+  for (let index = position - 1; index >= 0; index--) {
     const token = tokens[index]!;
     if (t.comparisons.includes(token.tokenType)) return true;
     const operand =

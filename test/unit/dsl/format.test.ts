@@ -25,7 +25,9 @@ function wordsOf(text: string): { words: string[]; comments: string[] } {
 const respaced = fc
   .record({
     text: fc.constantFrom(...bundledTexts().map(({ text }) => text)),
-    gaps: fc.array(fc.constantFrom(" ", "  ", "\n", "\n\n\n", "\t", " // why\n", "\n// on its own\n"), { minLength: 40 }),
+    gaps: fc.array(fc.constantFrom(" ", "  ", "\n", "\n\n\n", "\t", " // why\n", "\n// on its own\n"), {
+      minLength: 40,
+    }),
   })
   .map(({ text, gaps }) => {
     const { words } = wordsOf(text);

@@ -6,8 +6,8 @@ import { renderDiagnostics } from "../../../src/diagnostics/render-terminal.js";
 import { type CheckOptions, checkModel } from "../../../src/dsl/check/check-model.js";
 import type { CheckedModel } from "../../../src/dsl/check/checked-model.js";
 import { parseFile } from "../../../src/dsl/syntax/parse.js";
-import { lowerModel } from "../../../src/lower/lower-model.js";
 import type { Graph } from "../../../src/ir/graph/ops.js";
+import { lowerModel } from "../../../src/lower/lower-model.js";
 
 export interface Checked {
   readonly model: CheckedModel | undefined;
