@@ -98,6 +98,7 @@ export function createProgram(terminal: Terminal): Program {
     setOption(),
     weightsOption(),
     dtypeOption(),
+    new Option("--subgroups", "let kernels use subgroup operations, which some devices lack"),
     new Option("--dump-ir <dir>", "write the graph after every pass to this folder"),
     new Option("--print-after <pass>", "print the graph after this pass on stderr (repeatable)").argParser(repeated),
     new Option("--time-passes", "print how long each stage took on stderr"),

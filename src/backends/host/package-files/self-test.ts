@@ -37,7 +37,9 @@ export function tensorsOf(manifest: Manifest): SeededTensor[] {
   for (const { sources, perLayer, layers } of manifest.weights) {
     const all = Array.from({ length: manifest.model.layers }, (_, layer) => layer);
     for (const layer of perLayer ? (layers ?? all) : [undefined]) {
-      for (const { tensor, shape } of sources) {
+      for (const { tensor, shape, zeros } of sources) {
+        // Where a concatenation has a gap, there is no tensor.
+        if (zeros) continue;
         const name = tensorName(tensor, layer);
         tensors.set(name, { name, shape });
       }

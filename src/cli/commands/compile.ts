@@ -1,0 +1,188 @@
+import { mkdir, open, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { PackageFile } from "../../backends/host/package-file.js";
+import { type CompileOptions, compileSource, type Program } from "../../compile.js";
+import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
+import { printGraph } from "../../ir/graph/print.js";
+import { type Capabilities, portableCapabilities } from "../../ir/kernel/capabilities.js";
+import { printKernel } from "../../ir/kernel/print.js";
+import { graphPipeline } from "../../passes/pipeline.js";
+import type { Manifest } from "../../runtime/manifest.js";
+import { writeFolderAtomic } from "../../runtime/node/atomic-write.js";
+import { openCheckpoint } from "../../runtime/node/open-checkpoint.js";
+import type { SourceFile } from "../../source/source-file.js";
+import { readSource } from "../files.js";
+import { formatBytes } from "../format.js";
+import { programOf } from "../open-model.js";
+import type { DtypeName, Settings } from "../options.js";
+import { exitCodes, UsageError } from "../report.js";
+import type { Terminal } from "../terminal.js";
+
+export interface CompileCommandOptions {
+  readonly target: "webgpu";
+  readonly output?: string;
+  readonly emit?: "graph" | "kernels" | "wgsl" | "manifest" | "host";
+  readonly set: Settings;
+  readonly weights?: string;
+  readonly dtype: DtypeName;
+  readonly subgroups?: boolean;
+  readonly dumpIr?: string;
+  readonly printAfter?: readonly string[];
+  readonly timePasses?: boolean;
+  readonly json?: boolean;
+}
+
+/** What a subgroup may be where only its presence is known. */
+const anySubgroups = { minSize: 4, maxSize: 128 };
+
+/** `phdc compile FILE`: writes a package, or prints one part of it. */
+export async function compileCommand(
+  terminal: Terminal,
+  path: string,
+  options: CompileCommandOptions,
+): Promise<number> {
+  checkOptions(options);
+  const source = await readSource(terminal, path);
+  const dumps: PackageFile[] = [];
+  const times: [string, number][] = [];
+  const compileOptions: CompileOptions = {
+    target: options.target,
+    set: options.set,
+    dtype: options.dtype === "f16" ? "f16" : "f32",
+    capabilities: capabilitiesFor(options),
+    trace: (pass, graph, milliseconds) => {
+      times.push([pass, milliseconds]);
+      const text = options.dumpIr !== undefined || options.printAfter?.includes(pass) ? printGraph(graph) : "";
+      if (options.dumpIr !== undefined) {
+        dumps.push({ path: `${String(dumps.length).padStart(2, "0")}-${pass}.phdir`, content: text });
+      }
+      if (options.printAfter?.includes(pass)) terminal.err(`// after ${pass}\n${text}\n`);
+    },
+  };
+  const compilation = compileSource(source, compileOptions);
+  const program = programOf(terminal, compilation, options.json === true);
+  if (options.dumpIr !== undefined) {
+    const isDump = (entries: readonly string[]) => entries.every((entry) => entry.endsWith(".phdir"));
+    await writeFolderAtomic(options.dumpIr, (folder) => writeFiles(folder, dumps), isDump);
+  }
+  if (options.emit !== undefined) terminal.out(await printPart(program, options.emit));
+  if (options.output !== undefined) await writePackage(terminal, source, compileOptions, program, options);
+  if (options.timePasses) printTimes(terminal, compilation.timings, times);
+  return exitCodes.ok;
+}
+
+function checkOptions(options: CompileCommandOptions): void {
+  const { output, emit, weights, dumpIr, printAfter = [], timePasses } = options;
+  const conflict = (reason: string) => new UsageError(usageDiagnostics.optionsConflict({ reason }));
+  if (output === undefined && emit === undefined && dumpIr === undefined && printAfter.length === 0 && !timePasses) {
+    throw conflict("Say where the package goes with -o, or what to print with --emit");
+  }
+  if (weights !== undefined && output === undefined)
+    throw conflict("--weights packs weights into a package, which needs -o");
+  const known = ["lower", ...graphPipeline.map(({ name }) => name)];
+  const unknown = printAfter.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new UsageError(usageDiagnostics.passUnknown({ name: unknown, known }));
+}
+
+/** A package runs on devices that are not here: it uses what every device has, and what was asked for. */
+function capabilitiesFor({ dtype, subgroups }: CompileCommandOptions): Capabilities {
+  return {
+    ...portableCapabilities,
+    f16: dtype === "f16",
+    ...(subgroups ? { subgroups: anySubgroups } : {}),
+  };
+}
+
+async function printPart(program: Program, part: NonNullable<CompileCommandOptions["emit"]>): Promise<string> {
+  switch (part) {
+    case "graph":
+      return `${printGraph(program.graph)}\n`;
+    case "kernels":
+      return `${program.kernelPrograms.map(printKernel).join("\n\n")}\n`;
+    case "wgsl":
+      return program.kernels.map(({ info, text }) => `// ${info.file}\n${text}`).join("\n");
+    case "manifest":
+      return `${JSON.stringify(program.manifest, null, 2)}\n`;
+    case "host": {
+      const { emitModelModule } = await import("../../backends/host/emit-model-module.js");
+      return emitModelModule(program.manifest);
+    }
+  }
+}
+
+async function writePackage(
+  terminal: Terminal,
+  source: SourceFile,
+  compileOptions: CompileOptions,
+  program: Program,
+  options: CompileCommandOptions,
+): Promise<void> {
+  // ts-morph takes a while to load, so only a package waits for it.
+  const { emitPackage } = await import("../../backends/host/emit-package.js");
+  const { makeSelfTest, textsOf } = await import("../../package/make-self-test.js");
+  const selfTest = makeSelfTest(source, compileOptions);
+  const emit = (manifest: Manifest) =>
+    emitPackage({
+      manifest: { ...manifest, selftest: selfTest.info },
+      kernels: textsOf(program),
+      selfTest: selfTest.files,
+    });
+  let files: readonly PackageFile[] = [];
+  await writeFolderAtomic(
+    options.output!,
+    async (folder) => {
+      const manifest =
+        options.weights === undefined
+          ? program.manifest
+          : await writeWeights(folder, options.weights, program.manifest);
+      files = emit(manifest);
+      await writeFiles(folder, files);
+    },
+    (entries) => entries.includes("manifest.json") && entries.includes("model.ts") && entries.includes("runtime"),
+  );
+  const bytes = files.reduce((total, { content }) => total + content.length, 0);
+  if (options.json) {
+    const paths = files.map((file) => file.path);
+    terminal.out(`${JSON.stringify({ output: options.output, files: paths }, null, 2)}\n`);
+  } else {
+    const { model, kernels } = program.manifest;
+    terminal.err(
+      `${options.output}: ${model.name}, ${kernels.length} kernels, ${files.length} files, ${formatBytes(bytes)}\n`,
+    );
+  }
+}
+
+async function writeWeights(folder: string, weights: string, manifest: Manifest): Promise<Manifest> {
+  const { packedFile, packWeights } = await import("../../backends/host/pack-weights.js");
+  const checkpoint = await openCheckpoint(weights);
+  const path = join(folder, packedFile);
+  await mkdir(dirname(path), { recursive: true });
+  const file = await open(path, "w");
+  try {
+    return await packWeights(manifest, checkpoint, async ({ bytes, padding }) => {
+      await file.writeFile(bytes);
+      if (padding > 0) await file.writeFile(new Uint8Array(padding));
+    });
+  } finally {
+    await file.close();
+    await checkpoint.close();
+  }
+}
+
+async function writeFiles(folder: string, files: readonly PackageFile[]): Promise<void> {
+  const folders = new Set(files.map(({ path }) => dirname(join(folder, path))));
+  for (const each of folders) await mkdir(each, { recursive: true });
+  await Promise.all(files.map(({ path, content }) => writeFile(join(folder, path), content)));
+}
+
+function printTimes(
+  terminal: Terminal,
+  stages: readonly { readonly stage: string; readonly milliseconds: number }[],
+  passes: readonly (readonly [string, number])[],
+): void {
+  const line = (name: string, milliseconds: number) => `${milliseconds.toFixed(1).padStart(9)} ms  ${name}\n`;
+  for (const { stage, milliseconds } of stages) {
+    terminal.err(line(stage, milliseconds));
+    if (stage === "passes") for (const [pass, time] of passes) terminal.err(line(`  ${pass}`, time));
+  }
+}
