@@ -1,7 +1,7 @@
 /**
  * Conjunctions of constraints, and the questions that the Omega test answers about them.
  */
-import { type Affine, type Atom, evaluateForm, negate, substituteForm } from "./affine.js";
+import { type Affine, type Atom, evaluateForm, linearKey, negate, substituteForm } from "./affine.js";
 import { atLeastZero, type Constraint, constraintKey, equalZero, type Normalized } from "./constraint.js";
 import { isFeasible } from "./feasibility.js";
 import type { LinearSystem, Row } from "./linear-system.js";
@@ -19,48 +19,51 @@ export const everything: Conjunct = { constraints: [], key: "" };
 export function conjunct(parts: readonly Normalized[]): Conjunct | undefined {
   const bounds = new Map<string, Constraint>();
   const equalities = new Map<string, Constraint>();
-  for (const part of parts) {
-    if (part === "never") return undefined;
-    for (const constraint of part) {
-      if (constraint.kind === "zero") {
-        const known = equalities.get(constraint.linear);
-        if (known !== undefined && known.form.constant !== constraint.form.constant) return undefined;
-        equalities.set(constraint.linear, constraint);
-      } else {
-        const known = bounds.get(constraint.linear);
-        if (known === undefined || known.form.constant > constraint.form.constant) {
-          bounds.set(constraint.linear, constraint);
-        }
-      }
+  const add = (constraint: Constraint): boolean => {
+    if (constraint.kind === "zero") {
+      const known = equalities.get(constraint.linear);
+      equalities.set(constraint.linear, constraint);
+      return known === undefined || known.form.constant === constraint.form.constant;
     }
+    const known = bounds.get(constraint.linear);
+    if (known === undefined || known.form.constant > constraint.form.constant)
+      bounds.set(constraint.linear, constraint);
+    return true;
+  };
+  for (const part of parts) {
+    if (part === "never" || !part.every(add)) return undefined;
   }
   for (const [linear, bound] of bounds) {
-    const opposite = atLeastZero(negate(bound.form));
-    if (opposite === "never" || opposite.length !== 1) continue;
-    const other = bounds.get(opposite[0]!.linear);
+    const other = bounds.get(linearKey(negate(bound.form)));
     if (other === undefined) continue;
     const gap = bound.form.constant + other.form.constant;
     if (gap < 0) return undefined;
     if (gap > 0) continue;
-    bounds.delete(linear);
-    bounds.delete(other.linear);
     const equality = equalZero(bound.form);
     if (equality === "never") return undefined;
-    // Where the equality falls apart into the two bounds again, they stay as they were.
-    if (equality.length === 1 && equality[0]!.kind === "zero") equalities.set(equality[0]!.linear, equality[0]!);
-    else {
-      bounds.set(linear, bound);
-      bounds.set(other.linear, other);
-    }
+    // Where the equality falls apart into the two bounds again, they stay as they are.
+    if (equality.length !== 1 || equality[0]!.kind !== "zero") continue;
+    bounds.delete(linear);
+    bounds.delete(other.linear);
+    if (!add(equality[0]!)) return undefined;
   }
-  const constraints = [...equalities.values(), ...bounds.values()].map((constraint) => ({
-    constraint,
-    key: constraintKey(constraint),
-  }));
-  constraints.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  for (const { form, linear } of equalities.values()) {
+    const above = bounds.get(linear);
+    if (above !== undefined && above.form.constant < form.constant) return undefined;
+    const below = bounds.get(linearKey(negate(form)));
+    if (below !== undefined && below.form.constant < -form.constant) return undefined;
+    bounds.delete(linear);
+    if (below !== undefined) bounds.delete(below.linear);
+  }
+  return sorted([...equalities.values(), ...bounds.values()]);
+}
+
+function sorted(constraints: readonly Constraint[]): Conjunct {
+  const keyed = constraints.map((constraint) => ({ constraint, key: constraintKey(constraint) }));
+  keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
   return {
-    constraints: constraints.map(({ constraint }) => constraint),
-    key: constraints.map(({ key }) => key).join(" ∧ "),
+    constraints: keyed.map(({ constraint }) => constraint),
+    key: keyed.map(({ key }) => key).join(" ∧ "),
   };
 }
 

@@ -71,30 +71,34 @@ export function sees(predicate: Predicate, query: Token, key: Token): boolean {
   switch (predicate.kind) {
     case "constant":
       return predicate.value;
-    case "compare": {
-      const left = evaluateTerm(predicate.left, query, key);
-      const right = evaluateTerm(predicate.right, query, key);
-      switch (predicate.operator) {
-        case "==":
-          return left === right;
-        case "!=":
-          return left !== right;
-        case "<":
-          return left < right;
-        case "<=":
-          return left <= right;
-        case ">":
-          return left > right;
-        case ">=":
-          return left >= right;
-      }
-    }
-    // falls through is impossible: every operator returns.
+    case "compare":
+      return compare(
+        predicate.operator,
+        evaluateTerm(predicate.left, query, key),
+        evaluateTerm(predicate.right, query, key),
+      );
     case "and":
       return predicate.parts.every((part) => sees(part, query, key));
     case "or":
       return predicate.parts.some((part) => sees(part, query, key));
     case "not":
       return !sees(predicate.part, query, key);
+  }
+}
+
+function compare(operator: Comparison, left: number, right: number): boolean {
+  switch (operator) {
+    case "==":
+      return left === right;
+    case "!=":
+      return left !== right;
+    case "<":
+      return left < right;
+    case "<=":
+      return left <= right;
+    case ">":
+      return left > right;
+    case ">=":
+      return left >= right;
   }
 }

@@ -8,9 +8,10 @@
 import { shift } from "../../ir/relation/affine.js";
 import { type IntegerSet, intersect, nothing, simplify, union } from "../../ir/relation/integer-set.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
+import { withinBudget } from "./analysis-budget.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { copiesOf } from "./copies-of.js";
-import { DemandAnalysis, type GroupRows, holdsCopy, joinRows } from "./demand.js";
+import { DemandAnalysis, type GroupRows, holdsCopy, joinRows, type SteadyLayer } from "./demand.js";
 import { N, rowAt, rowsBetween, START, sliceContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { liveKeys } from "./live-keys.js";
@@ -40,30 +41,34 @@ export function derivePrefill(
   groups: readonly KeyGroup[],
   analysis = new DemandAnalysis(system, groups),
 ): PrefillDemand {
-  const layers: LayerDemand[] = [];
-  const rowSets = (rows: GroupRows) => rows.map((set, index) => rowSetOf(groups[index]!, set));
-  let queries: GroupRows = groups.map((group) =>
-    holdsCopy(group, system.predictCopy) ? rowAt(group, shift(N, -1), system.predictCopy) : nothing,
-  );
-  let above:
-    | { readonly queries: GroupRows; readonly live: GroupRows; readonly demand: LayerDemand; readonly keys: GroupRows }
-    | undefined;
-  for (let layer = system.layers.length - 1; layer >= 0; layer--) {
-    const predicate = analysis.predicateOf(layer);
-    const live = liveKeys(analysis, layer);
-    // Nothing is new in this layer: the demand has reached its fixed point.
-    if (above !== undefined && above.queries === queries && above.live === live) {
-      layers.unshift(above.demand);
-      continue;
+  return withinBudget(system, "the rows that a slice of the prompt computes", () => {
+    const rowSets = (rows: GroupRows) => rows.map((set, index) => rowSetOf(groups[index]!, set));
+    const known: {
+      readonly queries: GroupRows;
+      readonly live: GroupRows;
+      readonly input: GroupRows;
+      readonly demand: LayerDemand;
+    }[] = [];
+    const layers: LayerDemand[] = [];
+    let queries: GroupRows = groups.map((group) =>
+      holdsCopy(group, system.predictCopy) ? rowAt(group, shift(N, -1), system.predictCopy) : nothing,
+    );
+    for (let layer = system.layers.length - 1; layer >= 0; layer--) {
+      const live = liveKeys(analysis, layer);
+      // Where nothing is new since a layer above with the same relation, the demand has reached its fixed point.
+      let state = known.find((candidate) => candidate.queries === queries && candidate.live === live);
+      if (state === undefined) {
+        const predicate = analysis.predicateOf(layer);
+        const keys = groups.map((group, index) => keysOfSlice(analysis, predicate, queries, live[index]!, group));
+        const input = joinRows(queries, keys, sliceContext);
+        state = { queries, live, input, demand: { kv: rowSets(keys), query: rowSets(queries), input: rowSets(input) } };
+        known.push(state);
+      }
+      layers.unshift(state.demand);
+      queries = state.input;
     }
-    const keys = groups.map((group, index) => keysOfSlice(analysis, predicate, queries, live[index]!, group));
-    const input = joinRows(queries, keys, sliceContext);
-    const demand = { kv: rowSets(keys), query: rowSets(queries), input: rowSets(input) };
-    layers.unshift(demand);
-    above = { queries, live, demand, keys };
-    queries = input;
-  }
-  return { layers };
+    return { layers };
+  });
 }
 
 /** The keys of positions [start, n) that a demanded query of the slice or a later step reads. */
@@ -85,7 +90,15 @@ export function deriveDecode(
   analysis = new DemandAnalysis(system, groups),
 ): DecodeDemand {
   const copies = (rows: GroupRows) => joinIntervals(rows.flatMap((set, index) => copiesOf(groups[index]!, set)));
-  return { layers: analysis.steadyLayers().map(({ keys, queries }) => ({ kv: copies(keys), query: copies(queries) })) };
+  return withinBudget(system, "the rows that a decode step computes", () => {
+    const known = new Map<SteadyLayer, DecodeDemand["layers"][number]>();
+    const layers = analysis.steadyLayers().map((layer) => {
+      const demand = known.get(layer) ?? { kv: copies(layer.keys), query: copies(layer.queries) };
+      known.set(layer, demand);
+      return demand;
+    });
+    return { layers };
+  });
 }
 
 function joinIntervals(intervals: readonly (readonly [number, number])[]): number[][] {

@@ -57,6 +57,9 @@ export function betweenGroups(relation: IntegerSet, queries: KeyGroup, keys: Key
 /** A set of `k.row` as one of `q.row`: the keys of a layer are queries of the layer below. */
 export const asQueries = (rows: IntegerSet): IntegerSet => substitute(rows, { "k.row": QUERY });
 
+/** A set of `q.row` as one of `k.row`. */
+export const asKeys = (rows: IntegerSet): IntegerSet => substitute(rows, { "q.row": KEY });
+
 /** The keys that some query of the set sees, where `relation` is over `q.row` and `k.row`. */
 export const keysSeenBy = (queries: IntegerSet, relation: IntegerSet): IntegerSet =>
   project(intersect(relation, asQueries(queries)), ["q.row"]);

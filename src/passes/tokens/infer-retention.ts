@@ -28,6 +28,8 @@ import type { Predicate, Term } from "../../ir/relation/predicate.js";
 import { printPredicate } from "../../ir/relation/print-predicate.js";
 import { attempt } from "../../ir/relation/work.js";
 import type { Span } from "../../source/source-file.js";
+import { alternativesOf } from "./alternatives.js";
+import { withinBudget } from "./analysis-budget.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { DemandAnalysis, type GroupRows } from "./demand.js";
 import { KEY, N, rowsBetween, sizeOf, stepContext } from "./group-relation.js";
@@ -69,14 +71,16 @@ export function inferRetention(
   analysis = new DemandAnalysis(system, groups),
 ): Retention[][] {
   const known = new Map<GroupRows, Retention[]>();
-  return system.layers.map((_, layer) => {
-    const live = liveKeys(analysis, layer);
-    const before = known.get(live);
-    if (before !== undefined) return before;
-    const result = groups.map((_, index) => retentionOf(analysis, layer, index));
-    known.set(live, result);
-    return result;
-  });
+  return withinBudget(system, "how long keys are read", () =>
+    system.layers.map((_, layer) => {
+      const live = liveKeys(analysis, layer);
+      const before = known.get(live);
+      if (before !== undefined) return before;
+      const result = groups.map((_, index) => retentionOf(analysis, layer, index));
+      known.set(live, result);
+      return result;
+    }),
+  );
 }
 
 function retentionOf(analysis: DemandAnalysis, layer: number, index: number): Retention {
@@ -241,11 +245,6 @@ function reasonFor(
 
 function reason(text: string, { span }: Predicate): Retention["reason"] {
   return span === undefined ? { text } : { text, span };
-}
-
-/** The parts of an `or`, also of an `or` inside it. */
-export function alternativesOf(predicate: Predicate): readonly Predicate[] {
-  return predicate.kind === "or" ? predicate.parts.flatMap(alternativesOf) : [predicate];
 }
 
 /** A warning where some key that is kept for ever is read for a limited time. */

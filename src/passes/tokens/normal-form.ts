@@ -21,7 +21,9 @@ export function normalForm(predicate: Predicate, copies: number): Predicate {
   const simplified = attempt(mostSteps, () =>
     sorted(simplify(sorted(simplify(setOfPredicate(predicate), context)), context)),
   );
-  return simplified === undefined ? predicate : predicateOfSet(simplified);
+  if (simplified === undefined) return predicate;
+  // Reports about the relation as a whole still point at its text.
+  return { ...predicateOfSet(simplified), ...(predicate.span && { span: predicate.span }) };
 }
 
 /** What holds of every pair of tokens. */

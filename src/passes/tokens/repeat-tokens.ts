@@ -29,9 +29,8 @@ function repeatEmbeddings(graph: Graph): Graph {
     (op, build) => {
       if (op.kind === "repeat-tokens") return replacedBy(op.input);
       if (op.kind === "embed") {
-        const { results, ...embed } = op;
-        const input = build.add(embed, results[0]!.name);
-        return replacedBy(build.add({ kind: "repeat-tokens", input, copies: graph.copies }, "tokens"));
+        const [input] = build.append(op, op.results);
+        return replacedBy(build.add({ kind: "repeat-tokens", input: input!, copies: graph.copies }, "tokens"));
       }
       // A value from before the repetition that is used after the selection (a skip around all layers) is selected too.
       const axes = new Set([...eachOperand(op)].map((value) => build.typeOf(value).shape[0]));

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import { evaluate, printExpr } from "../../../src/ir/expr.js";
+import type { AttentionSystem } from "../../../src/passes/tokens/attention-system.js";
+import { groupTokens } from "../../../src/passes/tokens/group-tokens.js";
+import { inferRetention } from "../../../src/passes/tokens/infer-retention.js";
+import { countRows } from "../../../src/passes/tokens/row-set.js";
+import {
+  dilated,
+  doubling,
+  evenOriginals,
+  modelOf,
+  naive,
+  phd,
+  phdCswa,
+  phdSwa,
+  phdSwaPositions,
+  sinks,
+  slidingWindow,
+  vanilla,
+} from "./library.js";
+
+/** The layouts of a model of two layers: lower and last, each originals and hidden. */
+function layouts(system: AttentionSystem) {
+  return inferRetention(system, groupTokens(system)).map((layer) => layer.map(({ layout }) => layout));
+}
+
+const forever = { kind: "forever" };
+
+describe("retention is what later demanded queries read", () => {
+  it("keeps originals for ever and hidden keys of PHD for their own step", () => {
+    const step = { kind: "step" };
+    expect(layouts(modelOf(3, phd, 2))).toEqual([
+      [forever, step],
+      [forever, step],
+    ]);
+  });
+
+  it("keeps W hidden keys of PHD-SWA, and W - K + 2 in the last layer", () => {
+    for (const K of [2, 3, 5, 8, 256]) {
+      for (const W of [0, 1, 2, 7, 16, 300]) {
+        const last = W - K + 2;
+        expect(layouts(modelOf(K, phdSwa(K, W), 2))).toEqual([
+          [forever, W === 0 ? { kind: "step" } : { kind: "ring", slots: W }],
+          [forever, last <= 0 ? { kind: "step" } : { kind: "ring", slots: last }],
+        ]);
+      }
+    }
+  });
+
+  it("keeps W·(K - 1) hidden keys where the window counts positions", () => {
+    expect(layouts(modelOf(4, phdSwaPositions(5), 2))[0]).toEqual([forever, { kind: "ring", slots: 15 }]);
+  });
+
+  it("keeps min(W, (C - 1)(K - 1)) hidden keys of PHD-CSWA, and none past the chunk's end", () => {
+    for (const [K, W, C] of [
+      [3, 16, 32],
+      [3, 16, 4],
+      [2, 5, 3],
+      [6, 100, 8],
+    ] as const) {
+      const chunked = (slots: number) => (slots > 0 ? { kind: "ring-in-chunk", slots, chunk: C } : { kind: "step" });
+      const inChunk = (C - 1) * (K - 1);
+      expect(layouts(modelOf(K, phdCswa(K, W, C), 2))).toEqual([
+        [forever, chunked(Math.min(W, inChunk))],
+        [forever, chunked(Math.min(Math.max(0, W - K + 2), inChunk))],
+      ]);
+    }
+  });
+
+  it("keeps nothing of PHD-CSWA with chunks of one position", () => {
+    expect(layouts(modelOf(3, phdCswa(3, 16, 1), 2))).toEqual(layouts(modelOf(3, phd, 2)));
+  });
+
+  it("keeps all keys of naive repetition and of a vanilla model", () => {
+    expect(layouts(modelOf(3, naive, 1))).toEqual([[forever, forever]]);
+    expect(layouts(modelOf(1, vanilla, 1))).toEqual([[forever]]);
+  });
+
+  it("keeps a window over originals in a ring, and every d-th of it as far as one is read", () => {
+    expect(layouts(modelOf(1, slidingWindow(8), 1))).toEqual([[{ kind: "ring", slots: 7 }]]);
+    expect(layouts(modelOf(1, dilated(16, 4), 1))).toEqual([[{ kind: "ring", slots: 12 }]]);
+  });
+
+  it("does not project copies that no prediction reads", () => {
+    const system = { ...modelOf(3, phd, 2), predictCopy: 1 };
+    expect(layouts(system)[0]).toEqual([forever, { kind: "unread" }]);
+  });
+
+  it("names the alternative that forces the layout", () => {
+    const system = modelOf(3, phdCswa(3, 16, 32), 2);
+    const [layer] = inferRetention(system, groupTokens(system));
+    expect(layer!.map(({ reason }) => reason.text)).toMatchInlineSnapshot(`
+      [
+        "\`k.copy == 1 and k.pos < q.pos\` reads these keys at any distance",
+        "\`q.copy > 1 and k.copy > 1 and k.pos < q.pos and 2 * q.pos + q.copy - 2 - (2 * k.pos + k.copy - 2) <= 16 and q.pos div 32 == k.pos div 32\` reads 16 keys back from the end of the sequence, and none past a multiple of 32 positions",
+      ]
+    `);
+  });
+
+  it("warns where a limited lifetime has no layout, and tells the slack", () => {
+    for (const predicate of [doubling, sinks(4, 8)]) {
+      const system = modelOf(1, predicate, 1);
+      const [[originals]] = inferRetention(system, groupTokens(system)) as [[ReturnType<typeof inferRetention>[0][0]]];
+      expect(originals.layout).toEqual(forever);
+      expect(originals.warning?.code).toBe("PHD0404");
+      const read = countRows(originals.read, { n: 100 });
+      expect(evaluate(originals.slack, { n: 100 })).toBe(100 - read);
+      expect(read).toBe(predicate === doubling ? 50 : 11);
+    }
+    const kept = inferRetention(modelOf(1, vanilla, 1), groupTokens(modelOf(1, vanilla, 1)))[0]![0]!;
+    expect(kept.warning).toBeUndefined();
+  });
+
+  it("has no slack where every kept key is read", () => {
+    const system = modelOf(3, phdCswa(3, 16, 32), 2);
+    for (const layer of inferRetention(system, groupTokens(system))) {
+      for (const { live, read, slack } of layer) {
+        expect(slack).toBe(0);
+        for (const n of [1, 5, 31, 32, 33, 40, 64, 1000]) {
+          expect(countRows(read, { n }), printExpr(live)).toBe(evaluate(live, { n }));
+        }
+      }
+    }
+  });
+
+  it("keeps hidden copies' even originals for ever, with slack where odd ones are never read", () => {
+    const system = modelOf(2, evenOriginals, 1);
+    const [originals] = inferRetention(system, groupTokens(system))[0]!;
+    expect(originals!.layout).toEqual(forever);
+    expect(countRows(originals!.read, { n: 9 })).toBe(5);
+  });
+});

@@ -1,0 +1,68 @@
+/** The five variants of the library and a few that nobody named, as predicates. */
+import type { Predicate, Term } from "../../../src/ir/relation/predicate.js";
+import type { AttentionSystem } from "../../../src/passes/tokens/attention-system.js";
+import { and, at, compare, div, minus, mod, num, or, plus, times } from "../relation/arbitrary-predicate.js";
+
+const qPos = at("q.pos");
+const qCopy = at("q.copy");
+const kPos = at("k.pos");
+const kCopy = at("k.copy");
+
+const hidden = (pos: Term, copy: Term, K: number): Term => plus(plus(times(K - 1, pos), copy), num(-2));
+
+export const original = and(compare(kCopy, "==", num(1)), compare(kPos, "<", qPos));
+export const own = and(compare(kPos, "==", qPos), compare(kCopy, "<=", qCopy));
+export const recent = (K: number, W: number): Predicate =>
+  and(
+    compare(qCopy, ">", num(1)),
+    compare(kCopy, ">", num(1)),
+    compare(kPos, "<", qPos),
+    compare(minus(hidden(qPos, qCopy, K), hidden(kPos, kCopy, K)), "<=", num(W)),
+  );
+export const recentPositions = (W: number): Predicate =>
+  and(
+    compare(qCopy, ">", num(1)),
+    compare(kCopy, ">", num(1)),
+    compare(kPos, "<", qPos),
+    compare(minus(qPos, kPos), "<=", num(W)),
+  );
+export const sameChunk = (C: number): Predicate => compare(div(qPos, C), "==", div(kPos, C));
+
+export const vanilla = compare(kPos, "<=", qPos);
+export const naive = or(compare(kPos, "<", qPos), own);
+export const phd = or(original, own);
+export const phdSwa = (K: number, W: number): Predicate => or(phd, recent(K, W));
+export const phdSwaPositions = (W: number): Predicate => or(phd, recentPositions(W));
+export const phdCswa = (K: number, W: number, C: number): Predicate => or(phd, and(recent(K, W), sameChunk(C)));
+
+/** A plain sliding window of W positions, the query's own among them. */
+export const slidingWindow = (W: number): Predicate => and(vanilla, compare(minus(qPos, kPos), "<", num(W)));
+/** The first S positions for ever, and a window. */
+export const sinks = (S: number, W: number): Predicate =>
+  or(and(compare(kPos, "<", num(S)), vanilla), slidingWindow(W));
+/** Every d-th position of a window. */
+export const dilated = (W: number, d: number): Predicate =>
+  and(slidingWindow(W), compare(mod(minus(qPos, kPos), d), "==", num(0)));
+/** Hidden copies see originals at even positions only. */
+export const evenOriginals = or(
+  and(original, or(compare(qCopy, "==", num(1)), compare(mod(kPos, 2), "==", num(0)))),
+  own,
+);
+/** Keys that live as long again as they are old. */
+export const doubling = and(vanilla, compare(qPos, "<=", times(2, kPos)));
+
+/** A model of equal layers that predicts from the last copy. */
+export const modelOf = (copies: number, predicate: Predicate, layers: number): AttentionSystem => ({
+  copies,
+  predictCopy: copies,
+  predicates: [predicate],
+  layers: Array.from({ length: layers }, () => 0),
+});
+
+/** A model whose layers take turns with their relations. */
+export const alternating = (copies: number, predicates: readonly Predicate[], layers: number): AttentionSystem => ({
+  copies,
+  predictCopy: copies,
+  predicates,
+  layers: Array.from({ length: layers }, (_, layer) => layer % predicates.length),
+});
