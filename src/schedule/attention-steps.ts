@@ -1,6 +1,6 @@
 /** Steps around the key stores: finishing queries and keys, moving rings in and out of a prefill, attention, the merge of its splits. */
 import { InternalError } from "../diagnostics/diagnostic.js";
-import { ceilDiv, le, min } from "../ir/expr.js";
+import { ceilDiv, eq, le, min } from "../ir/expr.js";
 import type { CachedAttention, RotateOp, RowClass, StoreKeys } from "../ir/graph/ops.js";
 import { decodeAttention } from "../kernels/attention/decode.js";
 import { mergePartials } from "../kernels/attention/merge.js";
@@ -15,7 +15,7 @@ import {
 import { prefillAttention } from "../kernels/attention/prefill.js";
 import { type HeadColumns, headsOf, type StoreKeysOptions, storeKeys } from "../kernels/elementwise/store-keys.js";
 import type { BindingSource, Step } from "../runtime/manifest.js";
-import { partialsBuffers } from "./place-values.js";
+import { partialsBindings } from "./merged-attention.js";
 import { buffer, control, finishStep, type Situation, stepName, table, type Workshop, weight } from "./step-builder.js";
 import type { VectorPart } from "./weight-library.js";
 
@@ -221,10 +221,7 @@ function decodeSteps(shop: Workshop, situation: Situation, op: CachedAttention):
   const { kernels, capabilities, places } = shop;
   const options = optionsOf(shop, situation, op);
   const shape = { heads: op.heads, kvHeads: op.kvHeads, width: op.width };
-  const partials = {
-    partial_values: buffer(partialsBuffers.values),
-    partial_stats: buffer(partialsBuffers.stats),
-  };
+  const merge = [...shop.mergedBy.values()].find(({ attention }) => attention === op);
   return [
     finishStep({
       name: stepName("attend for", op),
@@ -239,7 +236,7 @@ function decodeSteps(shop: Workshop, situation: Situation, op: CachedAttention):
       bindings: {
         query: buffer(places.bufferOf(op.query)),
         ...keyBindings(shop, situation),
-        ...partials,
+        ...partialsBindings,
         control,
       },
     }),
@@ -247,13 +244,14 @@ function decodeSteps(shop: Workshop, situation: Situation, op: CachedAttention):
       name: stepName("merge splits of", op),
       op,
       rows: op.rows ?? "query",
+      ...(merge && { when: eq(merge.when, 0) }),
       choices: [
         {
           kernel: kernels.get("merge-partials", { ...shape, capabilities }, mergePartials),
           workgroups: mergePartialsWorkgroups(shape),
         },
       ],
-      bindings: { ...partials, attended: buffer(places.bufferOf(op.results[0]!.id)) },
+      bindings: { ...partialsBindings, attended: buffer(places.bufferOf(op.results[0]!.id)) },
     }),
   ];
 }

@@ -1,13 +1,14 @@
 /** Steps of a fused product: which kernel for how many rows, and which columns in which rows. */
-import { add, ceilDiv, type Expr, le, max, min, sub } from "../ir/expr.js";
+import { add, ceilDiv, type Expr, eq, le, max, min, sub } from "../ir/expr.js";
 import type { FusedLinear, RowClass } from "../ir/graph/ops.js";
 import type { LinearOptions } from "../kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
 import type { BindingSource, Step } from "../runtime/manifest.js";
 import { bindExpression } from "./element-operands.js";
+import { partialsBindings } from "./merged-attention.js";
 import { logitsBuffer } from "./place-values.js";
-import { buffer, type Choice, finishStep, type Situation, stepName, type Workshop, weight } from "./step-builder.js";
+import { buffer, type Choice, finishStep, type Situation, type Workshop, weight } from "./step-builder.js";
 
 /** Up to so many rows two blocks of the skinny kernel, which reads the weights twice, still beat a tile that is mostly empty. */
 const mostSkinnyRows = 32;
@@ -35,7 +36,6 @@ export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinea
     capabilities: shop.capabilities,
   };
   const bindings: Record<string, BindingSource> = {
-    input: buffer(places.bufferOf(op.input)),
     weight: weight(matrix.name),
     ...(op.norm?.weight !== undefined && { norm_weight: weight(weights.vector([op.norm.weight], layers).name) }),
     ...(hasBias && {
@@ -49,15 +49,22 @@ export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinea
     output: buffer(output),
     ...epilogue.bindings,
   };
-  return columnRuns(op, situation, sizes, outputs).map(({ rows, base, count }) => {
+  const step = (
+    name: string,
+    own: LinearOptions,
+    input: Record<string, BindingSource>,
+    run: ColumnRun,
+    when?: Expr,
+  ) => {
     // Bound in parts, a step computes the columns that its part and its run have in common.
-    const columns = matrix.splittable ? columnsOfPart(base, count, outputs) : { base, count };
+    const columns = matrix.splittable ? columnsOfPart(run.base, run.count, outputs) : run;
     return finishStep({
-      name: stepName("multiply", op),
+      name,
       op,
-      rows,
-      choices: linearChoices(shop, options, columns.count),
-      bindings,
+      rows: run.rows,
+      ...(when !== undefined && { when }),
+      choices: linearChoices(shop, own, columns.count),
+      bindings: { ...input, ...bindings },
       parameters: {
         column_base: columns.base,
         column_count: columns.count,
@@ -65,7 +72,17 @@ export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinea
       },
       ...(matrix.splittable && { partsOf: matrix.name }),
     });
-  });
+  };
+  const input = { input: buffer(places.bufferOf(op.input)) };
+  const name = `multiply by ${matrix.name}`;
+  const runs = columnRuns(op, situation, sizes, outputs);
+  const merge = situation.phase === "decode" ? shop.mergedBy.get(op) : undefined;
+  if (merge === undefined) return runs.map((run) => step(name, options, input, run));
+  const merging = { ...options, merge: merge.shape };
+  return runs.flatMap((run) => [
+    step(`merge splits and ${name}`, merging, partialsBindings, run, merge.when),
+    step(name, options, input, run, eq(merge.when, 0)),
+  ]);
 }
 
 interface ColumnRun {
@@ -121,7 +138,8 @@ function linearChoices(shop: Workshop, options: LinearOptions, columns: Expr): C
       ],
     };
   });
-  if (!tileFits(options)) return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
+  // A merge of splits is worth its while for few rows only.
+  if (!tileFits(options) || options.merge) return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
   const tiled = kernels.get("tiled-linear", options, tiledLinear);
   return [
     ...choices,

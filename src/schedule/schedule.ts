@@ -18,6 +18,7 @@ import { KernelLibrary } from "./kernel-library.js";
 import { classifyLayers } from "./layer-classes.js";
 import { linearSteps } from "./linear-steps.js";
 import { memoryFormulas } from "./memory-formula.js";
+import { mergedAttentions } from "./merged-attention.js";
 import { logitsBuffer, partialsBuffers, placeValues } from "./place-values.js";
 import { copyStep, embedStep, mapStep, normStep } from "./row-steps.js";
 import { samplingSteps } from "./sampling-steps.js";
@@ -70,6 +71,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
     kernels: new KernelLibrary(),
     weights: new WeightLibrary(graph, dtype, capabilities.limits.maxBindingSize),
     tables: new TableLibrary(graph.copies),
+    mergedBy: mergedAttentions(graph),
     tileRows: tileRowsOf(attentions, graph.copies),
   };
 

@@ -11,7 +11,7 @@ const firstPrimes = (count: number): number[] => {
 /** The first 32 bits of the fraction of a number. */
 const fractionBits = (value: number): number => ((value - Math.floor(value)) * 2 ** 32) >>> 0;
 
-const roundConstants = Uint32Array.from(firstPrimes(64), (prime) => fractionBits(Math.cbrt(prime)));
+const roundConstants = Int32Array.from(firstPrimes(64), (prime) => fractionBits(Math.cbrt(prime)) | 0);
 const initialState = Uint32Array.from(firstPrimes(8), (prime) => fractionBits(Math.sqrt(prime)));
 
 /** The digest of the UTF-8 bytes of a text, in hexadecimal. */
@@ -31,23 +31,47 @@ export function sha256(text: string): string {
 
 const rotate = (word: number, count: number): number => (word >>> count) | (word << (32 - count));
 
+/** Reused for every block: a compilation hashes thousands. */
+const words = new Int32Array(64);
+
 function compress(state: Uint32Array, message: DataView, at: number): void {
-  const schedule = new Uint32Array(64);
-  for (let t = 0; t < 16; t++) schedule[t] = message.getUint32(at + 4 * t);
+  for (let t = 0; t < 16; t++) words[t] = message.getInt32(at + 4 * t);
   for (let t = 16; t < 64; t++) {
-    const [early, late] = [schedule[t - 15]!, schedule[t - 2]!];
+    const early = words[t - 15]!;
+    const late = words[t - 2]!;
     const sigma0 = rotate(early, 7) ^ rotate(early, 18) ^ (early >>> 3);
     const sigma1 = rotate(late, 17) ^ rotate(late, 19) ^ (late >>> 10);
-    schedule[t] = schedule[t - 16]! + sigma0 + schedule[t - 7]! + sigma1;
+    words[t] = (words[t - 16]! + sigma0 + words[t - 7]! + sigma1) | 0;
   }
-  let [a, b, c, d, e, f, g, h] = state as unknown as [number, number, number, number, number, number, number, number];
+  let a = state[0]! | 0;
+  let b = state[1]! | 0;
+  let c = state[2]! | 0;
+  let d = state[3]! | 0;
+  let e = state[4]! | 0;
+  let f = state[5]! | 0;
+  let g = state[6]! | 0;
+  let h = state[7]! | 0;
   for (let t = 0; t < 64; t++) {
     const sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
     const choice = (e & f) ^ (~e & g);
-    const first = (h + sum1 + choice + roundConstants[t]! + schedule[t]!) | 0;
+    const first = (h + sum1 + choice + roundConstants[t]! + words[t]!) | 0;
     const sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
     const majority = (a & b) ^ (a & c) ^ (b & c);
-    [h, g, f, e, d, c, b, a] = [g, f, e, (d + first) | 0, c, b, a, (first + sum0 + majority) | 0];
+    h = g;
+    g = f;
+    f = e;
+    e = (d + first) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (first + sum0 + majority) | 0;
   }
-  for (const [index, word] of [a, b, c, d, e, f, g, h].entries()) state[index] = state[index]! + word;
+  state[0]! += a;
+  state[1]! += b;
+  state[2]! += c;
+  state[3]! += d;
+  state[4]! += e;
+  state[5]! += f;
+  state[6]! += g;
+  state[7]! += h;
 }

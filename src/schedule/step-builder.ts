@@ -1,12 +1,13 @@
 /** What all steps share: the libraries they draw from, and how a kernel call becomes a step of the manifest. */
 import { InternalError } from "../diagnostics/diagnostic.js";
 import { ceilDiv, type Expr, min } from "../ir/expr.js";
-import type { Graph, Op, RowClass } from "../ir/graph/ops.js";
+import type { FusedLinear, Graph, Op, RowClass } from "../ir/graph/ops.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
 import type { BindingSource, SampleParameter, Step } from "../runtime/manifest.js";
 import { lineColumn } from "../source/source-file.js";
 import type { KernelLibrary } from "./kernel-library.js";
+import type { Merge } from "./merged-attention.js";
 import type { Places } from "./place-values.js";
 import type { TableLibrary } from "./table-library.js";
 import type { WeightLibrary } from "./weight-library.js";
@@ -21,6 +22,8 @@ export interface Workshop {
   readonly kernels: KernelLibrary;
   readonly weights: WeightLibrary;
   readonly tables: TableLibrary;
+  /** Products that may take decode attention in splits. */
+  readonly mergedBy: ReadonlyMap<FusedLinear, Merge>;
   /** Most rows of a query tile, per phase. */
   readonly tileRows: { readonly prefill: number; readonly decode: number };
 }

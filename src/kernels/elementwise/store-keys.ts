@@ -5,12 +5,12 @@
  * writes a query to the query buffer, a key or a value to the store of its copy's group. Keys of groups that nobody reads go nowhere.
  */
 
-import { buildKernel, f32, type KernelBuilder, type Memory, type Value } from "../../ir/kernel/builder.js";
+import { buildKernel, f32, type KernelBuilder, type Memory, min, type Value } from "../../ir/kernel/builder.js";
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { rowScale } from "../linear/skinny.js";
 import { sumOverWorkgroup } from "../reduce.js";
-import { keySlots, type Row, rowRange, rowTable } from "../row-table.js";
+import { keySlots, type Row, type RowTable, rowRange, rowTable } from "../row-table.js";
 
 /** Heads that stand side by side in a row of a source buffer. */
 export interface HeadColumns {
@@ -113,7 +113,9 @@ function body(k: KernelBuilder, options: StoreKeysOptions): void {
   const inside = k.let("inside", place.lt(range.count));
   const row = k.let("row", range.base.add(place));
   const slot = k.workgroupId.x;
-  const parts = partsOf(k, options, { rows: rows.at(row), row, slot, control, queries, stores });
+  // Rows beyond the range do not exist in the table; the last one stands in for them.
+  const token = namedRow(k, rows, k.let("table_row", min(row, range.base.add(range.count).sub(1))));
+  const parts = partsOf(k, options, { token, row, slot, control, queries, stores });
 
   // The norm's factor, 1 where a head has none.
   const scale = norms ? scaleOf(k, options, parts, inputs, row, inside) : undefined;
@@ -140,7 +142,7 @@ function body(k: KernelBuilder, options: StoreKeysOptions): void {
           }
           const half = width / 2;
           k.for("pair", { from: k.localId, to: half, step: workgroupSize }, (pair) => {
-            const { cos, sin } = angleOf(k, rows.at(row), pair, half, posAngles!, copyAngles);
+            const { cos, sin } = angleOf(k, token, pair, half, posAngles!, copyAngles);
             const a = k.let("a", finished(pair));
             const b = k.let("b", finished(pair.add(half)));
             store(pair, a.mul(cos).sub(b.mul(sin)));
@@ -152,8 +154,14 @@ function body(k: KernelBuilder, options: StoreKeysOptions): void {
   });
 }
 
+/** The coordinates of a row, each loaded once. */
+function namedRow(k: KernelBuilder, rows: RowTable, row: Value): Omit<Row, "id"> {
+  const { sequence, pos, copy } = rows.at(row);
+  return { sequence: k.let("sequence", sequence), pos: k.let("pos", pos), copy: k.let("copy", copy) };
+}
+
 interface Places {
-  readonly rows: Row;
+  readonly token: Omit<Row, "id">;
   readonly row: Value;
   readonly slot: Value;
   readonly control: Memory;
@@ -182,7 +190,7 @@ function partsOf(k: KernelBuilder, options: StoreKeysOptions, places: Places): P
   if (keys) {
     const first = keys.groups.map(({ group }) => group);
     const slots = first.length > 0 ? keySlots(k, places.control, first, kvHeads * width) : undefined;
-    const sequence = places.rows.sequence;
+    const sequence = places.token.sequence;
     const part = (name: string, half: 0 | 1, columns: HeadColumns): Part => {
       const before = queryHeads + half * kvHeads;
       const head = slot.sub(before);
@@ -190,18 +198,18 @@ function partsOf(k: KernelBuilder, options: StoreKeysOptions, places: Places): P
         name,
         columns,
         heads: kvHeads,
-        here: slot.ge(before).and(slot.lt(before + kvHeads)),
+        here: before === 0 ? slot.lt(kvHeads) : slot.ge(before).and(slot.lt(before + kvHeads)),
         head,
         write: (each) => {
           for (const { group, firstCopy, lastCopy } of keys.groups) {
             const write = () => {
               const copies = lastCopy - firstCopy + 1;
-              const index = k.let("index", places.rows.pos.mul(copies).add(places.rows.copy.sub(firstCopy)));
+              const index = k.let("index", places.token.pos.mul(copies).add(places.token.copy.sub(firstCopy)));
               const start = k.let("key_start", slots!.at(half, group, sequence, index).add(head.mul(width)));
               each((column, value) => places.stores.get(group)!.set(start.add(column), value.to(keys.element)));
             };
             if (firstCopy === 1 && lastCopy === options.copies) write();
-            else k.if(places.rows.copy.ge(firstCopy).and(places.rows.copy.le(lastCopy)), write);
+            else k.if(isOneOf(places.token.copy, firstCopy, lastCopy), write);
           }
         },
       };
@@ -209,6 +217,10 @@ function partsOf(k: KernelBuilder, options: StoreKeysOptions, places: Places): P
     parts.push(part("key", 0, keys.key), part("value", 1, { ...keys.value, rotate: false }));
   }
   return parts;
+}
+
+function isOneOf(copy: Value, first: number, last: number): Value {
+  return first === last ? copy.eq(first) : copy.ge(first).and(copy.le(last));
 }
 
 /** Reads what a norm covers and gives the factor of this workgroup's head. */
@@ -248,7 +260,7 @@ function scaleOf(
 /** cos and sin of a pair's angle; the share of the copy is added by the addition theorem. */
 function angleOf(
   k: KernelBuilder,
-  row: Row,
+  row: Omit<Row, "id">,
   pair: Value,
   half: number,
   posAngles: Memory,

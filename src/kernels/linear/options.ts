@@ -1,5 +1,6 @@
 import { type ValueType, vectorOf } from "../../ir/kernel/builder.js";
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
+import type { AttentionShape } from "../attention/options.js";
 import type { ElementExpression, Operand } from "../elementwise/element-expression.js";
 
 /**
@@ -21,6 +22,8 @@ export interface LinearOptions {
   readonly element: "f32" | "f16";
   /** RMS norm of the input row, folded into the product. */
   readonly norm?: { readonly epsilon: number; readonly weight: boolean };
+  /** The input rows still lie in the splits of decode attention, and every workgroup merges them for itself. Skinny kernels only. */
+  readonly merge?: AttentionShape;
   readonly bias: boolean;
   readonly epilogue: ElementExpression;
   readonly operands: readonly Operand[];
@@ -44,6 +47,7 @@ export function linearName(options: LinearOptions): string {
   return [
     "linear",
     norm && (norm.weight ? "norm" : "unit_norm"),
+    options.merge && "merge",
     matrices > 1 && (matrices === 2 ? "pair" : `of_${matrices}`),
     bias && "bias",
     operands.some(({ name }) => name === "output") && "residual",
@@ -59,7 +63,11 @@ export function linearName(options: LinearOptions): string {
 /** What a linear kernel computes, for its doc comment. */
 export function describeLinear(options: LinearOptions): string {
   const { inputs, outputs, matrices, norm, bias } = options;
-  const input = norm ? "the RMS norm of each input row" : "each input row";
+  const input = norm
+    ? "the RMS norm of each input row"
+    : options.merge
+      ? "each row of attention, merged from its splits,"
+      : "each input row";
   const product = matrices > 1 ? `${matrices} matrices of ${outputs} × ${inputs}` : `a ${outputs} × ${inputs} matrix`;
   return `Multiplies ${input} by ${product}${bias ? " and adds the bias" : ""}.`;
 }

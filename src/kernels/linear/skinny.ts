@@ -19,10 +19,12 @@ import {
 } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { widthOf } from "../../ir/kernel/types.js";
+import { bindPartials } from "../attention/merge.js";
+import { headVector } from "../attention/options.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
 import { eachOwn, sumOverWorkgroup } from "../reduce.js";
 import { rowRange } from "../row-table.js";
-import { describeLinear, type LinearOptions, linearName, vectorType, vectorWidth } from "./options.js";
+import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
 
 /** Block sizes that have a kernel; other numbers of rows are rounded up, and more than 16 take several blocks. */
 export const skinnyRows = [1, 2, 4, 8, 16] as const;
@@ -52,19 +54,21 @@ export function skinnyLinear(options: SkinnyLinearOptions): Kernel {
 }
 
 /** Enough invocations to have every input vector of a row in flight, but none that idle in narrow models. */
-function workgroupSize({ inputs, capabilities }: LinearOptions): number {
-  const vectors = inputs / vectorWidth(inputs);
+function workgroupSize(options: LinearOptions): number {
+  const { inputs, capabilities } = options;
+  const vectors = inputs / inputVector(options);
   const size = vectors >= 256 ? 128 : vectors >= 64 ? 64 : 32;
   return Math.min(size, capabilities.limits.maxWorkgroupSize);
 }
 
 function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): void {
   const { inputs, outputs, matrices, rows, element, norm, capabilities } = options;
-  const vectors = inputs / vectorWidth(inputs);
-  const type = vectorType("f32", inputs);
+  const width = inputVector(options);
+  const vectors = inputs / width;
+  const type = vectorOf("f32", width);
 
-  const input = k.read("input", type);
-  const weight = k.read("weight", vectorType(element, inputs), "weight");
+  const input = bindInput(k, options, vectors);
+  const weight = k.read("weight", vectorOf(element, width), "weight");
   const normWeight = norm?.weight ? k.read("norm_weight", type, "weight") : undefined;
   const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
   const output = k.readWrite("output", "f32");
@@ -80,9 +84,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
   const firstColumn = k.let("first_column", block.mul(columns));
   // Rows beyond the range repeat the last one and are not stored, so the loop needs no test for them.
   const last = range.count.sub(1);
-  const rowStarts = count(rows, (row) =>
-    k.let(`row_${row}`, range.base.add(min(firstRow.add(row), last)).mul(vectors)),
-  );
+  const inputRows = count(rows, (row) => k.let(`row_${row}`, range.base.add(min(firstRow.add(row), last))));
   // Columns beyond the range are not read: it may end where the buffer ends.
   const present = count(columns, (column) => (column === 0 ? undefined : firstColumn.add(column).lt(columnCount)));
   const weightStarts = count(matrices, (matrix) =>
@@ -105,7 +107,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
       const weights = loadWeights(k, weight, weightStarts, present, i);
       const gain = normWeight && k.let("gain", normWeight.at(i));
       for (let row = 0; row < rows; row++) {
-        const raw = k.let("x", input.at(rowStarts[row]!.add(i)));
+        const raw = k.let("x", input(inputRows[row]!, i));
         if (norm) squares[row]!.set(squares[row]!.add(product(raw, raw)));
         const x = gain ? k.let("scaled", raw.mul(gain)) : raw;
         weights.forEach((w, place) => {
@@ -142,6 +144,20 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
       output.set(place, emitElement(k, options.epilogue, accumulators, read));
     });
   });
+}
+
+/** Elements of one load. Attention's splits are laid out by head, so a vector may not straddle two heads there. */
+function inputVector({ inputs, merge }: LinearOptions): 1 | 2 | 4 {
+  return merge ? headVector(merge.width) : vectorWidth(inputs);
+}
+
+/** Vector `i` of an input row. */
+type ReadInput = (row: Value, i: Value) => Value;
+
+function bindInput(k: KernelBuilder, options: LinearOptions, vectors: number): ReadInput {
+  if (options.merge) return bindPartials(k, options.merge).at;
+  const input = k.read("input", vectorOf("f32", inputVector(options)));
+  return (row, i) => input.at(row.mul(vectors).add(i));
 }
 
 /** One weight vector for every matrix and column, in f32; zeros for columns that are not there. */

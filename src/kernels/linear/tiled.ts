@@ -128,26 +128,30 @@ function body(k: KernelBuilder, options: LinearOptions): void {
     return count(stepVectors, part).reduce((a, b) => a.add(b));
   };
 
+  const columns = count(perInvocation, (j) => k.let(`own_column_${j}`, firstColumn.add(x).add(j * side)));
   for (let i = 0; i < perInvocation; i++) {
-    const row = k.let("row", y.add(i * side));
-    const scale = norm && k.let("scale", rowScale(squaresOf(row), inputs, norm.epsilon));
-    for (let j = 0; j < perInvocation; j++) {
-      const column = k.let("column", firstColumn.add(x).add(j * side));
-      k.if(firstRow.add(row).lt(range.count).and(column.lt(columnCount)), () => {
-        const outputColumn = k.let("output_column", columnBase.add(column));
-        const accumulators = count(matrices, (matrix) => {
-          const sum = sums[(matrix * perInvocation + i) * perInvocation + j]!;
-          const scaled = scale ? sum.mul(scale) : sum;
-          return k.let("product", bias ? scaled.add(bias.at(outputColumn.add(matrix * outputs))) : scaled);
+    const row = k.let(`own_row_${i}`, y.add(i * side));
+    const scale = norm && k.let(`scale_${i}`, rowScale(squaresOf(row), inputs, norm.epsilon));
+    const tableRow = range.base.add(firstRow).add(row);
+    const tableStart = k.let(`table_start_${i}`, tableRow.mul(outputs).add(columnBase));
+    const packed = options.outputRows === "packed";
+    const outputStart = packed
+      ? k.let(`output_start_${i}`, firstRow.add(row).mul(outputs).add(columnBase))
+      : tableStart;
+    k.if(firstRow.add(row).lt(range.count), () => {
+      columns.forEach((column, j) => {
+        k.if(column.lt(columnCount), () => {
+          const outputColumn = columnBase.add(column);
+          const accumulators = count(matrices, (matrix) => {
+            const sum = sums[(matrix * perInvocation + i) * perInvocation + j]!;
+            const scaled = scale ? sum.mul(scale) : sum;
+            return k.let("product", bias ? scaled.add(bias.at(outputColumn.add(matrix * outputs))) : scaled);
+          });
+          const read = operandReader(options.operands, operands, tableStart.add(column), outputColumn);
+          output.set(outputStart.add(column), emitElement(k, options.epilogue, accumulators, read));
         });
-        const tableRow = range.base.add(firstRow).add(row);
-        const outputRow = options.outputRows === "packed" ? firstRow.add(row) : tableRow;
-        const target = k.let("place", outputRow.mul(outputs).add(outputColumn));
-        const element = options.outputRows === "packed" ? tableRow.mul(outputs).add(outputColumn) : target;
-        const read = operandReader(options.operands, operands, element, outputColumn);
-        output.set(target, emitElement(k, options.epilogue, accumulators, read));
       });
-    }
+    });
   }
 }
 

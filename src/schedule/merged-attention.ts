@@ -1,0 +1,61 @@
+/**
+ * Which products take attention as decode leaves it, in splits, and merge it for themselves.
+ *
+ * That saves the dispatch of a merge, and costs every workgroup of the product its own pass over the splits. For a small model the
+ * dispatch is the dearer of the two; for wide rows, many rows or many splits it is the passes.
+ */
+import { type Expr, le, mul } from "../ir/expr.js";
+import type { Block, CachedAttention, FusedLinear, Graph } from "../ir/graph/ops.js";
+import { rowWidth } from "../ir/graph/types.js";
+import { eachBlock, eachOperand } from "../ir/graph/walk.js";
+import type { AttentionShape } from "../kernels/attention/options.js";
+import type { BindingSource } from "../runtime/manifest.js";
+import { partialsBuffers } from "./place-values.js";
+
+export interface Merge {
+  readonly attention: CachedAttention;
+  readonly shape: AttentionShape;
+  /** In `row_count` and `splits`: not 0 where the product merges. */
+  readonly when: Expr;
+}
+
+/**
+ * Bytes that all workgroups together read again for one split of one row: about what a large GPU reads from its second-level cache in
+ * the time of a dispatch.
+ */
+const rereadBytes = 2 ** 24;
+/** Splits times rows; beyond it the loop over splits is longer than the product. */
+const mostParts = 128;
+
+/** Products whose input is an attention that nothing else reads. */
+export function mergedAttentions(graph: Graph): ReadonlyMap<FusedLinear, Merge> {
+  const merges = new Map<FusedLinear, Merge>();
+  for (const block of eachBlock(graph)) {
+    for (const attention of block.ops) {
+      if (attention.kind !== "cached-attention") continue;
+      const reader = onlyReader(block, attention);
+      if (reader === undefined || reader.norm !== undefined) continue;
+      const { heads, kvHeads, width } = attention;
+      // A workgroup of the product has 4 columns and reads 4 bytes of every input, so both fours cancel.
+      const reread = heads * width * rowWidth(reader.results[0]!.type);
+      const most = Math.min(mostParts, Math.floor(rereadBytes / reread));
+      if (most < 1) continue;
+      merges.set(reader, { attention, shape: { heads, kvHeads, width }, when: le(mul("row_count", "splits"), most) });
+    }
+  }
+  return merges;
+}
+
+function onlyReader(block: Block, attention: CachedAttention): FusedLinear | undefined {
+  const value = attention.results[0]!.id;
+  const readers = block.ops.filter((op) => [...eachOperand(op)].includes(value));
+  const [reader] = readers;
+  if (readers.length !== 1 || reader?.kind !== "fused-linear" || block.yields.includes(value)) return undefined;
+  const uses = [...eachOperand(reader)].filter((operand) => operand === value).length;
+  return uses === 1 && reader.input === value && reader.rows === attention.rows ? reader : undefined;
+}
+
+export const partialsBindings: Readonly<Record<string, BindingSource>> = {
+  partial_values: { kind: "buffer", name: partialsBuffers.values },
+  partial_stats: { kind: "buffer", name: partialsBuffers.stats },
+};
