@@ -85,7 +85,8 @@ export const syntaxDiagnostics = defineDiagnostics({
   strayBracket: {
     code: "PHD0010",
     title: "A closing bracket without an opening one",
-    explanation: "A `)`, `]` or `}` stands where nothing of its kind is open.",
+    explanation:
+      "A `)`, `]` or `}` stands where nothing of its kind is open. Either it is one too many, or an opening bracket before it is missing.",
     example: "let h = silu(x))",
     message: (d: { close: string }) => `Nothing is open that \`${d.close}\` could close`,
   },
