@@ -87,7 +87,9 @@ export class BufferTable {
         return this.#whole(this.#session, source.name);
       case "weight": {
         const layer = this.#perLayer.has(source.name) ? at.layer : undefined;
-        return this.#whole(this.#weights, partName(source.name, layer, at.part ?? 0));
+        const part = partName(source.name, layer, at.part ?? 0);
+        // Only the weight that the step is repeated for has further parts; a norm beside it is whole.
+        return this.#whole(this.#weights, this.#weights.has(part) ? part : partName(source.name, layer, 0));
       }
       case "keys":
         return this.#keys(source.group, at.layer!, at.phase);

@@ -245,7 +245,9 @@ export class ManifestRun {
         return this.named(source.name);
       case "weight": {
         const { perLayer } = this.manifest.weights.find(({ name }) => name === source.name)!;
-        return this.named(weightName(source.name, perLayer ? layer : undefined, part ?? 0));
+        const own = weightName(source.name, perLayer ? layer : undefined, part ?? 0);
+        // Only the weight that the step is repeated for has further parts; a norm beside it is whole.
+        return this.named(this.memory.has(own) ? own : weightName(source.name, perLayer ? layer : undefined, 0));
       }
       case "keys": {
         const { layout } = storesOf(this.manifest, layer!).find(({ group }) => group === source.group)!;
