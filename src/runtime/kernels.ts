@@ -1,5 +1,5 @@
 /**
- * The kernels of a package on a device: compiled all at once, asynchronously.
+ * The kernels of a package on a device.
  */
 import { computeStage, type Device } from "./device.js";
 import { DeviceError, DeviceLost } from "./errors.js";
@@ -15,29 +15,56 @@ export interface Kernel {
 /** Reads a file of the package, by its name in the manifest. */
 export type ReadText = (file: string) => Promise<string>;
 
-/** Compiles every kernel of the manifest. The first that the device refuses is a DeviceError that names it. */
-export async function compileKernels(
-  device: Device,
-  manifest: Manifest,
-  readText: ReadText,
-): Promise<ReadonlyMap<string, Kernel>> {
-  const texts = new Map<string, Promise<string>>();
-  const textOf = (file: string) => {
-    const text = texts.get(file) ?? readText(file);
-    texts.set(file, text);
+/**
+ * Compiles kernels when they are first wanted, all that are wanted at a time side by side. A package has variants of a kernel for many
+ * numbers of rows, and a session uses few of them.
+ */
+export class KernelSet {
+  readonly #device: Device;
+  readonly #infos: ReadonlyMap<string, KernelInfo>;
+  readonly #readText: ReadText;
+  readonly #texts = new Map<string, Promise<string>>();
+  readonly #kernels = new Map<string, Promise<Kernel>>();
+
+  constructor(device: Device, manifest: Manifest, readText: ReadText) {
+    this.#device = device;
+    this.#infos = new Map(manifest.kernels.map((info) => [info.name, info]));
+    this.#readText = readText;
+  }
+
+  /** The kernels of these names. The first that the device refuses is a DeviceError that names it. */
+  async compiled(names: Iterable<string>): Promise<ReadonlyMap<string, Kernel>> {
+    const wanted = [...new Set(names)];
+    // All are waited for even when one fails: a device that is closed while it compiles takes some drivers down.
+    const kernels = await everyOf(wanted.map((name) => this.#kernel(name)));
+    return new Map(kernels.map((kernel) => [kernel.info.name, kernel]));
+  }
+
+  /** Every kernel of the package. */
+  async all(): Promise<ReadonlyMap<string, Kernel>> {
+    return this.compiled(this.#infos.keys());
+  }
+
+  #kernel(name: string): Promise<Kernel> {
+    let kernel = this.#kernels.get(name);
+    if (kernel === undefined) {
+      const info = this.#infos.get(name);
+      if (info === undefined) throw new Error(`the manifest has no kernel ${name}`);
+      kernel = this.#text(info.file).then((text) => compileKernel(this.#device, info, text));
+      this.#kernels.set(name, kernel);
+    }
+    return kernel;
+  }
+
+  #text(file: string): Promise<string> {
+    const text = this.#texts.get(file) ?? this.#readText(file);
+    this.#texts.set(file, text);
     return text;
-  };
-  // All are waited for even when one fails: a device that is closed while it compiles takes some drivers down.
-  const kernels = await everyOf(
-    manifest.kernels.map(async (info) => compileKernel(device, info, await textOf(info.file))),
-  );
-  return new Map(kernels.map((kernel) => [kernel.info.name, kernel]));
+  }
 }
 
 /** As `Promise.all`, but rejects only when nothing is under way any more. */
-export async function everyOf<T extends readonly unknown[]>(
-  promises: T,
-): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+export async function everyOf<T>(promises: readonly Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(promises);
   return Promise.all(promises);
 }

@@ -5,11 +5,13 @@ import { allocate, partName, plannedWeightBuffers } from "./buffers.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { Device } from "./device.js";
 import { ManifestError } from "./errors.js";
-import { compileKernels, everyOf, type Kernel, type ReadText } from "./kernels.js";
+import { everyOf, KernelSet, type ReadText } from "./kernels.js";
 import { type Manifest, manifestVersion } from "./manifest.js";
 import { findMisfits, type PackedWeight, planWeights, weightBytes } from "./packing.js";
+import { decodeContext } from "./phase-context.js";
+import { callsOfPhase } from "./program.js";
 import { type OpenOptions, Session } from "./session.js";
-import { assertFits, type SessionOptions, shapeSession } from "./shape.js";
+import { assertFits, type SessionOptions, type SessionShape, shapeSession } from "./shape.js";
 import { type UploadOptions, uploadWeights } from "./upload.js";
 
 export interface ModelSource {
@@ -27,7 +29,8 @@ export interface LoadOptions extends UploadOptions {
 /**
  * Brings a model to a device.
  *
- * Everything that can fail early does: features and limits, misfits of the checkpoint, memory. Kernels compile while weights stream.
+ * Everything that can fail early does: features and limits, misfits of the checkpoint, memory. Decode kernels of the session
+ * that is announced compile while weights stream; others when a session first runs them.
  */
 export async function loadModel(device: Device, source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   const { manifest, readText, checkpoint } = source;
@@ -37,23 +40,28 @@ export async function loadModel(device: Device, source: ModelSource, options: Lo
   const weights = planWeights(manifest, device.limits);
   const [misfit] = findMisfits(weights, checkpoint);
   if (misfit !== undefined) throw misfit;
-  if (options.session !== undefined) {
-    assertFits(options.session.memory, weightBytes(weights), shapeSession(manifest, options.session, device.limits));
-  }
+  const shape = options.session && shapeSession(manifest, options.session, device.limits);
+  if (shape !== undefined) assertFits(options.session!.memory, weightBytes(weights), shape);
 
   const buffers = await allocate(device, plannedWeightBuffers(weights));
+  const model = new Model(device, manifest, new KernelSet(device, manifest, readText), weights, buffers);
   const buffersOf = ({ info, layer, parts }: PackedWeight) =>
     parts.map((_, part) => buffers.get(partName(info.name, layer, part))!);
   try {
-    const [kernels] = await everyOf([
-      compileKernels(device, manifest, readText),
+    await everyOf([
       uploadWeights(device, weights, buffersOf, checkpoint, options),
+      shape === undefined ? Promise.resolve() : compileDecode(model, shape),
     ]);
-    return new Model(device, manifest, kernels, weights, buffers);
+    return model;
   } catch (error) {
-    for (const buffer of buffers.values()) buffer.destroy();
+    model.close();
     throw error;
   }
+}
+
+/** Compiles what every decode step of a session of this shape runs. */
+async function compileDecode(model: Model, shape: SessionShape): Promise<void> {
+  await model.kernels.compiled(callsOfPhase(decodeContext(model, shape), { head: true }).map(({ kernel }) => kernel));
 }
 
 function assertRunnable(manifest: Manifest): void {
@@ -71,14 +79,14 @@ function assertRunnable(manifest: Manifest): void {
 export class Model {
   readonly device: Device;
   readonly manifest: Manifest;
-  readonly kernels: ReadonlyMap<string, Kernel>;
+  readonly kernels: KernelSet;
   readonly weights: readonly PackedWeight[];
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
 
   constructor(
     device: Device,
     manifest: Manifest,
-    kernels: ReadonlyMap<string, Kernel>,
+    kernels: KernelSet,
     weights: readonly PackedWeight[],
     buffers: ReadonlyMap<string, GPUBuffer>,
   ) {

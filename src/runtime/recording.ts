@@ -4,7 +4,7 @@
 import type { BoundBuffer, BufferTable } from "./buffers.js";
 import { bufferUsage, type Device } from "./device.js";
 import { MissingFeature } from "./errors.js";
-import type { Kernel } from "./kernels.js";
+import type { Kernel, KernelSet } from "./kernels.js";
 import type { KernelInfo } from "./manifest.js";
 import type { Call } from "./program.js";
 
@@ -23,7 +23,7 @@ const parameterAlignment = 256;
  */
 export class Recorder {
   readonly #device: Device;
-  readonly #kernels: ReadonlyMap<string, Kernel>;
+  readonly #kernels: KernelSet;
   readonly #table: BufferTable;
   readonly #phase: "prefill" | "decode";
   #parameters: GPUBuffer | undefined;
@@ -31,37 +31,36 @@ export class Recorder {
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   readonly #numbers = new Map<GPUBuffer, number>();
 
-  constructor(device: Device, kernels: ReadonlyMap<string, Kernel>, table: BufferTable, phase: "prefill" | "decode") {
+  constructor(device: Device, kernels: KernelSet, table: BufferTable, phase: "prefill" | "decode") {
     this.#device = device;
     this.#kernels = kernels;
     this.#table = table;
     this.#phase = phase;
   }
 
-  /** Writes the calls' parameters to the device and gives the dispatches. Earlier recordings of this recorder are void. */
-  record(calls: readonly Call[]): Dispatch[] {
+  /**
+   * Writes the calls' parameters to the device and gives the dispatches, once their kernels are compiled. Earlier recordings of this
+   * recorder are void.
+   */
+  async record(calls: readonly Call[]): Promise<Dispatch[]> {
+    const kernels = await this.#kernels.compiled(calls.map(({ kernel }) => kernel));
     const blocks = new Map<string, number>();
-    const offsets = calls.map((call) => {
-      const block = parameterBlock(this.#kernel(call).info, call.parameters);
+    const recorded = calls.map((call) => {
+      const kernel = kernels.get(call.kernel)!;
+      const block = parameterBlock(kernel.info, call.parameters);
       const key = block.join();
       const offset = blocks.get(key) ?? blocks.size * parameterAlignment;
       blocks.set(key, offset);
-      return { block, offset };
+      return { call, kernel, block, offset };
     });
     const bytes = new Uint8Array(blocks.size * parameterAlignment);
-    for (const { block, offset } of offsets) bytes.set(block, offset);
+    for (const { block, offset } of recorded) bytes.set(block, offset);
     this.#writeParameters(bytes);
-    return calls.map((call, index) => this.#dispatch(call, offsets[index]!.offset));
+    return recorded.map(({ call, kernel, offset }) => this.#dispatch(call, kernel, offset));
   }
 
   destroy(): void {
     this.#parameters?.destroy();
-  }
-
-  #kernel(call: Call): Kernel {
-    const kernel = this.#kernels.get(call.kernel);
-    if (kernel === undefined) throw new Error(`the manifest has no kernel ${call.kernel}`);
-    return kernel;
   }
 
   #writeParameters(bytes: Uint8Array<ArrayBuffer>): void {
@@ -79,8 +78,7 @@ export class Recorder {
     this.#device.queue.writeBuffer(this.#parameters, 0, bytes);
   }
 
-  #dispatch(call: Call, parameterOffset: number): Dispatch {
-    const kernel = this.#kernel(call);
+  #dispatch(call: Call, kernel: Kernel, parameterOffset: number): Dispatch {
     const most = this.#device.limits.maxComputeWorkgroupsPerDimension;
     if (call.workgroups.some((count) => count > most)) {
       throw new MissingFeature(

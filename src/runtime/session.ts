@@ -11,19 +11,17 @@ import { ContextFull, RequestError } from "./errors.js";
 import { evaluate } from "./expr.js";
 import type { Manifest } from "./manifest.js";
 import type { Model } from "./model.js";
+import { decodeContext, prefillContext, tilesOfDecode, tilesOfPrefill } from "./phase-context.js";
 import { Poison } from "./poison.js";
-import { callsOfPhase, callsOfSampling, type PhaseContext, type SampleValues } from "./program.js";
+import { callsOfPhase, callsOfSampling, type SampleValues } from "./program.js";
 import { Readback, type ReadSource } from "./readback.js";
 import { type Dispatch, encode, Recorder } from "./recording.js";
 import { ropeTable } from "./rope-table.js";
 import {
   cutIntoSlices,
   decodeTable,
-  decodeTiles,
   prefillTable,
-  prefillTiles,
   type RowModel,
-  type RowRange,
   type RowTable,
   type SlicePart,
   type TileWords,
@@ -42,12 +40,6 @@ export type OpenOptions = SessionOptions & DebugOptions;
 
 /** The buffer that the head writes: f32 [batch][vocab]. */
 const logitsName = "logits";
-
-interface PhaseTiles {
-  readonly words: TileWords;
-  /** The run of a row range among all tiles. */
-  readonly of: (range: RowRange) => RowRange;
-}
 
 export class Session {
   readonly manifest: Manifest;
@@ -71,6 +63,7 @@ export class Session {
   /** Whether the decode table stands at sampled tokens that no step has read yet. */
   #sampled = false;
   #closed = false;
+  #last: Promise<unknown> = Promise.resolve();
 
   static async open(model: Model, shape: SessionShape, options: OpenOptions): Promise<Session> {
     return new Session(model, shape, options, await allocate(model.device, shape.buffers));
@@ -116,26 +109,35 @@ export class Session {
 
   /** Reads more tokens, at least one per sequence, and gives the logits of the last position of each. */
   async prefill(ids: readonly ArrayLike<number>[]): Promise<Float32Array[]> {
-    return this.#readLogits(await this.#prefill(ids, { logits: true }));
+    return this.#inTurn(async () => this.#readLogits(await this.#prefill(ids, { logits: true })));
   }
 
   /** Reads one more token per sequence and gives the logits of its position. */
   async decode(ids: readonly number[]): Promise<Float32Array[]> {
-    this.#assertReady(ids.map((id) => [id]));
-    const starts = this.#lengths;
-    this.#lengths = starts.map((start) => start + 1);
-    this.#writeDecodeTable(starts, ids);
-    this.#sampled = false;
-    return this.#readLogits(await this.#submit("a decode step", this.#stepDispatches(), { logits: true }));
+    return this.#inTurn(async () => {
+      this.#assertReady(ids.map((id) => [id]));
+      const dispatches = await this.#stepDispatches();
+      this.#writeDecodeTable(this.#lengths, ids);
+      this.#lengths = this.#lengths.map((length) => length + 1);
+      this.#sampled = false;
+      return this.#readLogits(await this.#submit("a decode step", dispatches, { logits: true }));
+    });
   }
 
-  /** Chooses how the next tokens are sampled. Reads `ids` as `prefill` does, and samples the first token of each sequence. */
+  /**
+   * Reads `ids` as `prefill` does and samples the first token of each sequence; `values` hold for the steps that follow, too. What it
+   * gives waits for the ids.
+   */
   async prefillAndSample(ids: readonly ArrayLike<number>[], values: SampleValues): Promise<() => Promise<number[]>> {
-    this.#assertOpen();
-    this.#sampling = this.#recorders.sampling.record(callsOfSampling(this.#decodeContext(), values));
-    const read = await this.#prefill(ids, { sampling: this.#sampling });
-    this.#sampled = true;
-    return this.#readIds(read);
+    return this.#inTurn(async () => {
+      this.#assertReady(ids);
+      const calls = callsOfSampling(decodeContext(this.#model, this.shape), values);
+      this.#sampling = await this.#recorders.sampling.record(calls);
+      const read = await this.#prefill(ids, { sampling: this.#sampling });
+      this.#sampled = true;
+      this.#steps++;
+      return this.#readIds(read);
+    });
   }
 
   /**
@@ -143,12 +145,14 @@ export class Session {
    * submitted before, as the token goes from step to step on the device.
    */
   async decodeAndSample(): Promise<() => Promise<number[]>> {
-    this.#assertOpen();
-    if (!this.#sampled) throw new RequestError("there is no sampled token to go on from");
-    this.#lengths = this.#lengths.map((length) => length + 1);
-    this.#steps++;
-    const dispatches = [...this.#stepDispatches(), ...this.#sampling!];
-    return this.#readIds(await this.#submit("a decode step", dispatches, { ids: true }));
+    return this.#inTurn(async () => {
+      this.#assertOpen();
+      if (!this.#sampled) throw new RequestError("there is no sampled token to go on from");
+      const dispatches = [...(await this.#stepDispatches()), ...this.#sampling!];
+      this.#lengths = this.#lengths.map((length) => length + 1);
+      this.#steps++;
+      return this.#readIds(await this.#submit("a decode step", dispatches, { ids: true }));
+    });
   }
 
   /** Frees the session's memory. */
@@ -159,6 +163,13 @@ export class Session {
     for (const buffer of this.#buffers.values()) buffer.destroy();
     this.#readback.destroy();
     this.#poison?.destroy();
+  }
+
+  /** One operation after the other, in the order in which they were asked for. */
+  #inTurn<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(operation);
+    this.#last = result.catch(() => undefined);
+    return result;
   }
 
   #assertOpen(): void {
@@ -209,10 +220,10 @@ export class Session {
     const rounds = Math.max(...cut.map((parts) => parts.length));
     for (let round = 0; round < rounds - 1; round++) {
       const parts = cut.flatMap((parts) => (round < parts.length - 1 ? [parts[round]!] : []));
-      await this.#submit("a prefill slice", this.#prefillDispatches(parts, false), {});
+      await this.#submit("a prefill slice", await this.#prefillDispatches(parts, false), {});
     }
     const parts = cut.map((parts) => parts.at(-1)!);
-    const dispatches = this.#prefillDispatches(parts, true);
+    const dispatches = await this.#prefillDispatches(parts, true);
     const newest = ids.map((tokens) => tokens[tokens.length - 1]!);
     // Sampling advances the decode table by one step, so it has to stand at the newest token.
     this.#writeDecodeTable(
@@ -227,41 +238,36 @@ export class Session {
     });
   }
 
-  /** Writes the control buffer of a slice and records its calls; the lengths advance. */
-  #prefillDispatches(parts: readonly SlicePart[], head: boolean): Dispatch[] {
-    const { manifest } = this;
-    const starts = [...this.#lengths];
-    for (const { sequence, start, ids } of parts) this.#lengths[sequence] = start + ids.length;
+  /** Records the calls of a slice and writes its control buffer; the lengths advance. */
+  async #prefillDispatches(parts: readonly SlicePart[], head: boolean): Promise<Dispatch[]> {
+    const { manifest, shape } = this;
+    const starts = this.#lengths;
+    const lengths = [...starts];
+    for (const { sequence, start, ids } of parts) lengths[sequence] = start + ids.length;
 
     const table = prefillTable(this.#rows, parts);
-    const tiles = this.#tiles(table, (range) => prefillTiles(this.#rows, table, range, manifest.rows.tileRows.prefill));
+    const tiles = tilesOfPrefill(manifest, table);
+    const n = Math.max(...lengths);
+    const start = Math.max(...parts.map((part) => part.start));
+    const context = prefillContext(this.#model, shape, table, tiles, n, start);
+    const dispatches = await this.#recorders.prefill.record(callsOfPhase(context, { head }));
     const sequences = starts.map((start, sequence) => ({
-      length: this.#lengths[sequence]!,
+      length: lengths[sequence]!,
       start,
       steps: this.#steps,
       bases: manifest.groups.map((_, group) => scratchBase(manifest, group, start)),
     }));
     this.#writeControl("prefill", sequences, table, tiles.words);
-    const n = Math.max(...this.#lengths);
-    const start = Math.max(...parts.map((part) => part.start));
-    const context = this.#context("prefill", table, tiles, n, start);
-    return this.#recorders.prefill.record(callsOfPhase(context, { head }));
+    this.#lengths = lengths;
+    return dispatches;
   }
 
-  #stepDispatches(): readonly Dispatch[] {
-    this.#decodeStep ??= this.#recorders.decode.record(callsOfPhase(this.#decodeContext(), { head: true }));
+  async #stepDispatches(): Promise<readonly Dispatch[]> {
+    if (this.#decodeStep === undefined) {
+      const context = decodeContext(this.#model, this.shape);
+      this.#decodeStep = await this.#recorders.decode.record(callsOfPhase(context, { head: true }));
+    }
     return this.#decodeStep;
-  }
-
-  /** The decode table as formulas see it: how many rows, not which. */
-  #decodeContext(): PhaseContext {
-    const table = decodeTable(this.#rows, new Array(this.shape.batch).fill({ pos: 0, id: 0 }));
-    return this.#context("decode", table, this.#decodeTiles(table), this.shape.context, this.shape.context);
-  }
-
-  #decodeTiles(table: RowTable): PhaseTiles {
-    const { batch } = this.shape;
-    return this.#tiles(table, (range) => decodeTiles(batch, range, this.manifest.rows.tileRows.decode));
   }
 
   /** Sets the decode table to the given token at position `starts[s]` of each sequence s. */
@@ -276,7 +282,8 @@ export class Session {
       steps: this.#steps,
       bases: this.manifest.groups.map(() => 0),
     }));
-    this.#writeControl("decode", sequences, table, this.#decodeTiles(table).words);
+    const tiles = tilesOfDecode(this.manifest, table, this.shape.batch);
+    this.#writeControl("decode", sequences, table, tiles.words);
   }
 
   #writeControl(
@@ -287,35 +294,6 @@ export class Session {
   ): void {
     const words = controlWords(this.shape.control[phase], sequences, table, tiles);
     this.#device.queue.writeBuffer(this.#table.control(phase).buffer, 0, words);
-  }
-
-  /** Tiles of every distinct row range of the table, one run after the other. */
-  #tiles(table: RowTable, cut: (range: RowRange) => TileWords): PhaseTiles {
-    const words: TileWords = [];
-    const runs = new Map<number, RowRange>();
-    const layers = Array.from({ length: this.manifest.model.layers }, (_, layer) => layer);
-    // All ranges end at the end of the table, so the first row tells them apart.
-    for (const range of [...layers.flatMap((layer) => [table.input(layer), table.query(layer)]), table.output]) {
-      if (runs.has(range.base)) continue;
-      const tiles = cut(range);
-      runs.set(range.base, { base: words.length / 4, count: tiles.length / 4 });
-      for (const word of tiles) words.push(word);
-    }
-    return { words, of: (range) => runs.get(range.base)! };
-  }
-
-  #context(phase: "prefill" | "decode", table: RowTable, tiles: PhaseTiles, n: number, start: number): PhaseContext {
-    const { manifest, shape } = this;
-    return {
-      manifest,
-      shape,
-      phase,
-      table,
-      n,
-      start,
-      tilesOf: tiles.of,
-      partsOf: (name) => this.#model.weights.find(({ info }) => info.name === name)!.parts,
-    };
   }
 
   /** Submits dispatches as one pass, and what is to be read back after them. */

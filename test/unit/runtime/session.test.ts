@@ -233,7 +233,8 @@ describe("a package that does not fit", () => {
   it("a kernel that does not compile is named with its place", async () => {
     const { manifest } = toyPackage(windowed);
     const readText = async () => "fn main( {";
-    await expect(loadModel(device, { manifest, readText, checkpoint: await toyCheckpoint() })).rejects.toMatchObject({
+    const source = { manifest, readText, checkpoint: await toyCheckpoint() };
+    await expect(loadModel(device, source, { session: { context: 10 } })).rejects.toMatchObject({
       name: "DeviceError",
       message: expect.stringMatching(/refused the kernel \w+ \(\w+\.wgsl\): 1:\d+/),
     });
