@@ -51,7 +51,7 @@ function body(k: KernelBuilder, options: AttentionOptions): void {
   const tiling = chooseTiling(rowBlocks(options).blockRows, width, options.capabilities);
   const split = k.workgroupId.z;
   const ranges = takeSplit(k, keyRanges(k, block, groups), split, splits, tiling.keys);
-  const gathered = attend(k, options, tiling, block, query, { groups, ranges, batch });
+  const gathered = attend({ k, options, tiling, block, query, batch }, { groups, ranges });
 
   k.if(gathered.holds, () => {
     for (const { row, values, sum, peak } of gathered.rows) {

@@ -12,8 +12,8 @@ import {
 } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { rowRange } from "../row-table.js";
-import { lowestPeak } from "./attend.js";
 import { type AttentionShape, headVector, type MergeOptions, mergeWorkgroupSize } from "./options.js";
+import { lowestPeak } from "./score.js";
 
 /** Attention results that still lie in splits. */
 export interface Partials {

@@ -42,7 +42,7 @@ function body(k: KernelBuilder, options: AttentionOptions): void {
     to: k.let(`end_${groups[index]!.number}`, range.to),
   }));
   const tiling = chooseTiling(rowBlocks(options).blockRows, width, options.capabilities);
-  const gathered = attend(k, options, tiling, block, query, { groups, ranges, batch });
+  const gathered = attend({ k, options, tiling, block, query, batch }, { groups, ranges });
 
   k.if(gathered.holds, () => {
     for (const { row, values, sum } of gathered.rows) {
