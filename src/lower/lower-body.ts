@@ -37,8 +37,11 @@ export class BodyLowering {
   valueOf(op: CheckedOp): ValueId {
     const value = this.values.get(op);
     if (value !== undefined) return value;
-    // A weight that an outer block has named is declared again here: each body lists the tensors it reads.
-    if (op.kind !== "weight") throw new InternalError(`${op.kind} is used before it is computed`);
+    // A weight that an outer block has named is declared again here, and what is computed from weights alone is computed again: each
+    // body lists the tensors it reads.
+    if (hasRows(op) || op.kind === "carried" || op.kind === "loop-result") {
+      throw new InternalError(`${op.kind} is used before it is computed`);
+    }
     const declared = this.lowerOp(op);
     this.define(op, declared);
     return declared;
@@ -105,6 +108,11 @@ export class BodyLowering {
         return unreachable(op);
     }
   }
+}
+
+/** Whether a tensor has one row per position or token; weights, and what is computed from them alone, have none. */
+export function hasRows(op: CheckedOp): boolean {
+  return op.type.dims[0]?.kind === "axis";
 }
 
 /** Names for what the model does not name. */

@@ -7,7 +7,7 @@
  */
 import type { CheckedLayerClass, CheckedOp, LayersOp } from "../dsl/check/checked-model.js";
 import type { ValueId } from "../ir/graph/ops.js";
-import { BodyLowering } from "./lower-body.js";
+import { BodyLowering, hasRows } from "./lower-body.js";
 
 /** Appends the loop to the block of `outer` and returns what leaves the last layer, carried variables first. */
 export function lowerLayers(loop: LayersOp, outer: BodyLowering): ValueId[] {
@@ -34,13 +34,13 @@ export function lowerLayers(loop: LayersOp, outer: BodyLowering): ValueId[] {
   });
 }
 
-/** Tensors computed around the loop that a body reads, weights excepted, in the order of their first use. */
+/** Tensors computed around the loop that a body reads, weights (and what is computed from them alone) excepted, in the order of their first use. */
 function capturedValues(loop: LayersOp): CheckedOp[] {
   const captured = new Set<CheckedOp>();
   for (const layerClass of loop.classes) {
     const inside = new Set<CheckedOp>([...layerClass.carried, ...opsOf(layerClass)]);
     for (const operand of [...opsOf(layerClass).flatMap(operandsOf), ...layerClass.yields]) {
-      if (!inside.has(operand) && operand.kind !== "weight") captured.add(operand);
+      if (!inside.has(operand) && hasRows(operand)) captured.add(operand);
     }
   }
   return [...captured];

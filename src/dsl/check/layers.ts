@@ -9,7 +9,7 @@ import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
 import type { Block, LayerLoop } from "../ast/nodes.js";
 import { BodyBuilder } from "./body-builder.js";
-import type { CarriedOp, CheckedLayerClass, CheckedOp, LayersOp } from "./checked-model.js";
+import type { CarriedOp, CheckedBody, CheckedLayerClass, CheckedOp, LayersOp } from "./checked-model.js";
 import type { Context, LayerState } from "./context.js";
 import { bodyOf } from "./elementwise.js";
 import { evaluate } from "./evaluate.js";
@@ -151,12 +151,24 @@ function checkLayer(
     const what = `\`${outcome.kind === "returned" ? "return" : "predict"}\` cannot stand inside the layer loop`;
     context.state.report(shapeDiagnostics.misplacedStatement({ what }, label(outcome.span)));
   }
+  const checkedBody = body.finish();
+  reportPositions(checkedBody, context);
   const yields = carried.map((arg): CheckedOp => {
     const value = scope.find(arg.name)?.value;
     return value?.kind === "tensor" ? value.op : arg;
   });
   const name = nameClass(layer);
-  return { checked: { name, carried, body: body.finish(), yields }, decisions: layer.decisions };
+  return { checked: { name, carried, body: checkedBody, yields }, decisions: layer.decisions };
+}
+
+/** Layers work on tokens; a tensor over positions in one would be neither repeated nor one row per token. */
+function reportPositions({ ops }: CheckedBody, context: Context): void {
+  for (const op of ops) {
+    const axis = op.kind === "layers" ? undefined : op.type.dims[0];
+    if (axis?.kind !== "axis" || axis.name !== "positions") continue;
+    const report = { what: "Layers work on tokens", expected: "tokens", found: "positions" };
+    context.state.report(shapeDiagnostics.axesMix(report, label(op.span)));
+  }
 }
 
 /** `l mod 4 == 3`, `not (l mod 4 == 3)`, or `every layer`. */

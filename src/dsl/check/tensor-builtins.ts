@@ -148,6 +148,8 @@ function split(node: Call, args: Args, context: Context): CheckedOp | undefined 
     return undefined;
   }
   const head = divideSizes(width.size, heads);
+  // It divides evenly, so merging the heads again gives the width back.
+  context.state.equations.learn(multiplySizes(heads, head), width.size);
   const type: TensorType = { element: "float", dims: [rows!, sizeDim(heads), sizeDim(head)] };
   return { kind: "split", input, heads: heads.value, type, span: node.span };
 }

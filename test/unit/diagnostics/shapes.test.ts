@@ -128,6 +128,20 @@ describe("shape and type errors", () => {
     `);
   });
 
+  it("keep positions out of the layers", () => {
+    expect(layer('let y = embed(ids, weight "other" [vocab, dim])')).toMatchInlineSnapshot(`
+      "error[PHD0205]: Layers work on tokens: expected a tensor over tokens, and found one over positions
+        model.phd:13:15
+      13 |       let y = embed(ids, weight "other" [vocab, dim])
+         |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      Hint: \`repeat(x)\` turns positions into tokens."
+    `);
+  });
+
+  it("know that split and merge undo each other", () => {
+    expect(layer("x = merge(split(x, 4))")).toBe("");
+  });
+
   it("want heads for attention", () => {
     expect(layer("let y = merge(attention(x, x, x))")).toMatchInlineSnapshot(`
       "error[PHD0206]: \`q\` must be [tokens, heads, width], and is [tokens, dim]

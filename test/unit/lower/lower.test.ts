@@ -74,6 +74,16 @@ describe("lowering", () => {
     expect(tensors).toContain("shared.weight");
   });
 
+  it("computes again in a body what the surroundings compute from weights alone", () => {
+    const text = modelText({ layer: "x += x * shared" }).replace(
+      "for l",
+      'let shared = 1 + weight "shared" [dim]\n    for l',
+    );
+    const loop = loopOf(text);
+    expect(loop.inputs).toHaveLength(1);
+    expect(loop.classes[0]!.body.ops.some((op) => op.kind === "scale")).toBe(true);
+  });
+
   it("splits the index of a rotation into a part for positions and one for copies", () => {
     const rotated = (index: string) => {
       const loop = loopOf(modelText({}).replace("rotate t by t.pos", `rotate t by ${index}`));
