@@ -52,23 +52,23 @@ export function resultTypes(op: Exclude<NewOp, { kind: "input" | "weight" }>, ty
       expect(sameType(type, floats(width)), `${what} is ${describeType(type)}, expected float[${width}]`);
     }
   };
-  /** [rows, width] of floats. */
-  const expectRows = (value: ValueId, what: string): { rows: Dim; width: number } => {
+  /** Floats of two or three dimensions, [rows, width] or [rows, heads, width]; weights have a number for rows. */
+  const expectFloats = (value: ValueId, what: string, dimensions: 2 | 3): readonly Dim[] => {
     const type = typeOf(value);
-    const [rows, width] = type.shape;
+    const wanted = dimensions === 2 ? "[rows, width]" : "[rows, heads, width]";
     expect(
-      type.element === "float" && type.shape.length === 2 && hasRows(type) && typeof width === "number",
-      `${what} is ${describeType(type)}, expected [rows, width]`,
+      type.element === "float" && type.shape.length === dimensions,
+      `${what} is ${describeType(type)}, expected ${wanted}`,
     );
-    return { rows: rows!, width: width as number };
+    return type.shape;
+  };
+  const expectRows = (value: ValueId, what: string): { rows: Dim; width: number } => {
+    const [rows, width] = expectFloats(value, what, 2);
+    expect(hasRows(typeOf(value)), `${what} is ${describeType(typeOf(value))}, which stands over no tokens`);
+    return { rows: rows!, width: Number(width) };
   };
   const expectHeads = (value: ValueId, what: string): { rows: Dim; heads: number; width: number } => {
-    const type = typeOf(value);
-    const [rows, heads, width] = type.shape;
-    expect(
-      type.element === "float" && type.shape.length === 3 && hasRows(type),
-      `${what} is ${describeType(type)}, expected [rows, heads, width]`,
-    );
+    const [rows, heads, width] = expectFloats(value, what, 3);
     return { rows: rows!, heads: Number(heads), width: Number(width) };
   };
   const expectMatrix = (value: ValueId, what: string): { out: number; in: number } => {
@@ -130,7 +130,7 @@ export function resultTypes(op: Exclude<NewOp, { kind: "input" | "weight" }>, ty
       const input = typeOf(op.input);
       const weight = expectMatrix(op.weight, "weight");
       expect(
-        hasRows(input) && input.shape.length >= 2 && input.shape.at(-1) === weight.in,
+        input.shape.length >= 2 && input.shape.at(-1) === weight.in,
         `input is ${describeType(input)}, weight takes ${weight.in}`,
       );
       expectVector(op.bias, weight.out, "bias");
@@ -138,14 +138,15 @@ export function resultTypes(op: Exclude<NewOp, { kind: "input" | "weight" }>, ty
     }
     case "rms-norm": {
       const input = typeOf(op.input);
-      expect(hasRows(input) && input.shape.length >= 2, `input is ${describeType(input)}`);
+      expect(typeof input.shape.at(-1) === "number", `input is ${describeType(input)}`);
       expectVector(op.weight, Number(input.shape.at(-1)), "weight");
       return [input];
     }
     case "split-heads": {
-      const { rows, width } = expectRows(op.input, "input");
+      const [rows, columns] = expectFloats(op.input, "input", 2);
+      const width = Number(columns);
       expect(width % op.heads === 0, `${width} columns do not split into ${op.heads} heads`);
-      return [floats(rows, op.heads, width / op.heads)];
+      return [floats(rows!, op.heads, width / op.heads)];
     }
     case "merge-heads": {
       const { rows, heads, width } = expectHeads(op.input, "input");
@@ -160,6 +161,7 @@ export function resultTypes(op: Exclude<NewOp, { kind: "input" | "weight" }>, ty
       const query = expectHeads(op.query, "query");
       const key = expectHeads(op.key, "key");
       const value = expectHeads(op.value, "value");
+      expect(hasRows(typeOf(op.query)), "the query stands over no tokens");
       expect(query.rows === key.rows && key.rows === value.rows, "query, key and value stand over different rows");
       expect(key.heads === value.heads && query.heads % key.heads === 0, `${query.heads} heads on ${key.heads}`);
       expect(query.width === key.width && key.width === value.width, "heads differ in width");

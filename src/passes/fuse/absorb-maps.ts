@@ -1,5 +1,5 @@
 import { elementOperands, replaceLeaves } from "../../ir/graph/walk.js";
-import { defineFusion } from "./producers.js";
+import { defineFusion, largestEpilogue, sizeOf } from "./producers.js";
 
 /**
  * Elementwise work becomes the epilogue of the product or norm before it: residual additions, activations, scales.
@@ -15,13 +15,9 @@ export const absorbMaps = defineFusion("absorb-maps", "map", (map, producers) =>
     .sort((a, b) => producers.placeOf(b.results[0]!.id) - producers.placeOf(a.results[0]!.id));
   const producer = candidates[0];
   if (producer === undefined) return map;
-  return {
-    ...producer,
-    results: map.results,
-    rows: map.rows,
-    origin: producer.origin ?? map.origin,
-    epilogue: replaceLeaves(map.expression, (leaf) =>
-      leaf.kind === "operand" && leaf.value === producer.results[0]!.id ? producer.epilogue : leaf,
-    ),
-  };
+  const epilogue = replaceLeaves(map.expression, (leaf) =>
+    leaf.kind === "operand" && leaf.value === producer.results[0]!.id ? producer.epilogue : leaf,
+  );
+  if (sizeOf(epilogue) > largestEpilogue) return map;
+  return { ...producer, results: map.results, rows: map.rows, origin: producer.origin ?? map.origin, epilogue };
 });

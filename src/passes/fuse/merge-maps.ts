@@ -1,5 +1,5 @@
 import { replaceLeaves } from "../../ir/graph/walk.js";
-import { defineFusion } from "./producers.js";
+import { defineFusion, largestEpilogue, sizeOf } from "./producers.js";
 
 /**
  * One elementwise operation instead of a chain.
@@ -7,10 +7,10 @@ import { defineFusion } from "./producers.js";
  * Before: `%a = map silu(%g)`, `%b = map %a * %u`, where nothing else reads `%a`.
  * After:  `%b = map silu(%g) * %u`.
  */
-export const mergeMaps = defineFusion("merge-maps", "map", (map, producers) => ({
-  ...map,
-  expression: replaceLeaves(map.expression, (leaf) => {
+export const mergeMaps = defineFusion("merge-maps", "map", (map, producers) => {
+  const expression = replaceLeaves(map.expression, (leaf) => {
     const inner = leaf.kind === "operand" ? producers.ofOnly(leaf.value, "map") : undefined;
     return inner?.expression ?? leaf;
-  }),
-}));
+  });
+  return sizeOf(expression) <= largestEpilogue ? { ...map, expression } : map;
+});

@@ -1,6 +1,7 @@
 /**
  * What the fusions ask about a graph: who makes a value, and does anybody else read it.
  */
+import { unreachable } from "../../diagnostics/diagnostic.js";
 import type { BlockBuilder } from "../../ir/graph/builder.js";
 import type { ElementExpr, FusedLinear, Graph, NormOp, Op, OpKind, ValueId } from "../../ir/graph/ops.js";
 import { type Replacement, rewriteGraph } from "../../ir/graph/rewrite.js";
@@ -60,6 +61,25 @@ export function defineFusion<K extends OpKind>(
     });
     return dropUnusedOps.run(fused);
   });
+}
+
+/** Operations that one epilogue may hold; chains are cut there, so that repeated operands cannot make them grow without bound. */
+export const largestEpilogue = 64;
+
+/** Leaves and operations of an expression. */
+export function sizeOf(expr: ElementExpr): number {
+  switch (expr.kind) {
+    case "accumulator":
+    case "operand":
+      return 1;
+    case "unary":
+    case "scale":
+      return 1 + sizeOf(expr.input);
+    case "binary":
+      return 1 + sizeOf(expr.left) + sizeOf(expr.right);
+    default:
+      return unreachable(expr);
+  }
 }
 
 export const accumulator = (index: number): ElementExpr => ({ kind: "accumulator", index });

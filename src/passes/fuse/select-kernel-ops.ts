@@ -1,11 +1,13 @@
-import { InternalError } from "../../diagnostics/diagnostic.js";
+import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
+import { label } from "../../diagnostics/define.js";
+import { DiagnosticError } from "../../diagnostics/diagnostic.js";
 import type { BlockBuilder } from "../../ir/graph/builder.js";
 import type { ElementExpr, Embed, Op, ValueId } from "../../ir/graph/ops.js";
 import { type Replacement, replacedBy, rewriteGraph } from "../../ir/graph/rewrite.js";
 import { hasRows } from "../../ir/graph/types.js";
 import { definePass } from "../pass.js";
 import { dropUnusedOps } from "../simplify/drop-unused-ops.js";
-import { accumulator, operand } from "./producers.js";
+import { accumulator, largestEpilogue, operand, sizeOf } from "./producers.js";
 
 /**
  * Says every operation in words that a kernel family carries out, one for one.
@@ -42,6 +44,7 @@ function translate(
   const plain = (value: ValueId | undefined) => (value !== undefined && !vectors.has(value) ? value : undefined);
   const changed = (value: ValueId | undefined) => (value === undefined ? undefined : vectors.get(value));
 
+  if (!canComputeOn(op)) throw new DiagnosticError([shapeDiagnostics.weightArithmetic({}, ...place(op))]);
   switch (op.kind) {
     case "embed":
       embeds.set(op.results[0]!.id, op);
@@ -54,7 +57,7 @@ function translate(
     case "merge-heads":
       return replacedBy(op.input);
     case "linear": {
-      if (headWidth !== undefined) throw new InternalError("a product over single heads has no kernel");
+      if (headWidth !== undefined) throw new DiagnosticError([shapeDiagnostics.productOverHeads({}, ...place(op))]);
       const bias = changed(op.bias);
       return {
         ...common,
@@ -110,12 +113,27 @@ function translate(
             ? { kind: "unary", function: op.function, input: element(op.input) }
             : { kind: "scale", input: element(op.input), factor: op.factor, offset: op.offset };
       if (hasRows(op.results[0]!.type)) return { ...common, kind: "map", expression };
+      if (sizeOf(expression) > largestEpilogue) throw tooLarge(op);
       vectors.set(op.results[0]!.id, expression);
       return undefined;
     }
     default:
       return op;
   }
+}
+
+/** Kernels compute rows; of weights alone only vectors can be changed, by whoever reads them. */
+function canComputeOn(op: Op): boolean {
+  const { type } = op.results[0]!;
+  if (op.kind === "input" || op.kind === "weight" || hasRows(type)) return true;
+  return (op.kind === "unary" || op.kind === "binary" || op.kind === "scale") && type.shape.length === 1;
+}
+
+const place = (op: Op) => (op.origin === undefined ? [] : [label(op.origin)]);
+
+function tooLarge(op: Op): DiagnosticError {
+  const report = { what: "Arithmetic on a weight", limit: largestEpilogue };
+  return new DiagnosticError([shapeDiagnostics.modelTooLarge(report, ...place(op))]);
 }
 
 function binary(name: "add" | "subtract" | "multiply", left: ElementExpr, right: ElementExpr): ElementExpr {
