@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { AccessCounts, runKernel } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
+import { eachStatement } from "../../src/ir/kernel/walk.js";
 import type { Token } from "../../src/ir/relation/predicate.js";
 import { keyBounds } from "../../src/passes/tokens/key-bounds.js";
 import type { AttentionCase, Relation } from "./attention-reference.js";
@@ -114,7 +115,37 @@ describe("decode attention", () => {
   });
 });
 
+describe("the loop over keys", () => {
+  it("has two barriers for a tile of keys, whatever the rows", () => {
+    for (const copies of [1, 3, 16]) {
+      const test = { ...decode, relation: phdSwa(copies, 16), sequences: [newest(9, copies)], width: 64 };
+      for (const { runs } of [prepareDecode(test, withSubgroups, 1), preparePrefill(test, withoutSubgroups)]) {
+        const loops: number[] = [];
+        eachStatement(runs[0]!.kernel.body, (statement) => {
+          if (statement.kind !== "for") return;
+          const barriers = statement.body.filter(({ kind }) => kind === "barrier").length;
+          if (barriers > 0) loops.push(barriers);
+        });
+        expect(loops).toEqual(copies === 1 ? [2] : [2, 2]);
+      }
+    }
+  });
+});
+
 describe("prefill attention", () => {
+  it("loads a key once for all rows of a tile that see it", () => {
+    const relation = phdSwa(2, 8);
+    const test = { ...prefill, relation, sequences: [slice(50, 2, 42)], tileRows: 16 } as const;
+    const count = new AccessCounts();
+    const { layout } = runPrefill(test, { count });
+    expect(layout.tileCount).toBe(1);
+    layout.live.forEach((live, g) => {
+      count.of(`keys_${g}`).loadsOfElement.forEach((loads, element) => {
+        if (loads !== (live.has(element * 4) ? 1 : 0)) expect.fail(`group ${g}: ${loads} loads of element ${element}`);
+      });
+    });
+  });
+
   it.each(relations)("gives every token of $name what it sees, in prompts of different lengths", (relation) => {
     const sequences = [1, 6, 21].map((length) => slice(length, relation.copies));
     runPrefill({ ...prefill, relation, sequences });
