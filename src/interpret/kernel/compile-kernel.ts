@@ -25,6 +25,10 @@ class KernelCompiler {
   private readonly lane: LaneCompiler;
   private readonly crossing: ReadonlySet<string>;
   private masks = 1;
+  /** Names that regions share with what the workgroup does together. */
+  private readonly shared: string[] = [];
+  /** A function for each region, so that each is small enough to be optimised. */
+  private readonly functions: string[] = [];
 
   constructor(
     private readonly kernel: Kernel,
@@ -35,13 +39,15 @@ class KernelCompiler {
   }
 
   compile(): string {
-    this.block(this.kernel.body, "m0");
-    const body = this.lane.takeLines();
-    this.prologue();
-    this.line("return function (wx, wy, wz) {");
-    this.line("m0.fill(1);");
-    for (const { name, type } of this.kernel.arrays) this.line(`b_${name}.fill(${garbage(scalarOf(type))});`);
-    return [...this.lane.takeLines(), ...body, "};"].join("\n");
+    const body = this.lane.capture(() => this.block(this.kernel.body, "m0"));
+    const prologue = this.lane.capture(() => this.prologue());
+    const epilogue = this.lane.capture(() => {
+      this.line("return function (x, y, z) {");
+      this.line("wx = x; wy = y; wz = z;");
+      this.line("m0.fill(1);");
+      for (const { name, type } of this.kernel.arrays) this.line(`b_${name}.fill(${garbage(scalarOf(type))});`);
+    });
+    return [...prologue, ...this.functions, ...epilogue, ...body, "};"].join("\n");
   }
 
   /** Declarations that live as long as the kernel: memory, params, state per invocation. */
@@ -69,6 +75,7 @@ class KernelCompiler {
       if (name === undefined || type === undefined || !this.crossing.has(name)) return;
       this.line(`const s_${name} = new ${arrayType(scalarOf(type))}(N * ${widthOf(type)});`);
     });
+    this.line(`let ${["wx", "wy", "wz", ...this.shared].join(", ")};`);
     for (let mask = 0; mask < this.masks; mask++) this.line(`const m${mask} = new Uint8Array(N);`);
   }
 
@@ -93,10 +100,23 @@ class KernelCompiler {
 
   /** Runs code once for each invocation of a mask; `t` is its number in the workgroup. */
   private lanes(mask: string, body: () => void): void {
-    this.line("lanes: for (let t = 0; t < N; t++) {");
-    if (mask !== "m0") this.line(`if (${mask}[t] === 0) continue;`);
-    body();
-    this.line("}");
+    const name = this.lane.temporary();
+    const lines = this.lane.capture(() => {
+      this.line(`function ${name}() {`);
+      this.line("lanes: for (let t = 0; t < N; t++) {");
+      if (mask !== "m0") this.line(`if (${mask}[t] === 0) continue;`);
+      body();
+      this.line("} }");
+    });
+    this.functions.push(...lines);
+    this.line(`${name}();`);
+  }
+
+  /** A variable that the functions of regions see too. */
+  private share(): string {
+    const name = this.lane.temporary();
+    this.shared.push(name);
+    return name;
   }
 
   // What the workgroup does together.
@@ -171,8 +191,8 @@ class KernelCompiler {
 
   private jointFor(statement: For, mask: string): void {
     const active = this.newMask();
-    const bounds = this.lane.temporary();
-    this.line(`const ${bounds} = rt.loopBounds("${statement.variable}");`);
+    const bounds = this.share();
+    this.line(`${bounds} = rt.loopBounds("${statement.variable}");`);
     this.lanes(mask, () => {
       const [start, end, step] = [statement.start, statement.end, statement.step].map((bound) =>
         this.lane.scalar(bound),
@@ -180,8 +200,8 @@ class KernelCompiler {
       this.line(`${bounds}.agree(${start}, ${end}, ${step});`);
     });
     this.line(`${active}.set(${mask});`);
-    const counter = this.lane.temporary();
-    this.line(`for (let ${counter} = ${bounds}.start; ${counter} < ${bounds}.end; ${counter} += ${bounds}.step) {`);
+    const counter = this.share();
+    this.line(`for (${counter} = ${bounds}.start; ${counter} < ${bounds}.end; ${counter} += ${bounds}.step) {`);
     this.line(`if (!rt.any(${active})) break;`);
     this.lanes(active, () => this.lane.define(statement.variable, [counter], statement.type, true));
     this.loopBody(active, () => this.block(statement.body, active));
@@ -202,9 +222,9 @@ class KernelCompiler {
 
   private uniformLoad(statement: UniformLoad, mask: string): void {
     const width = widthOf(statement.type);
-    const index = this.lane.temporary();
+    const index = this.share();
     this.line(`rt.barrier(${mask}, "uniform load of ${statement.array}");`);
-    this.line(`const ${index} = rt.agreement("index of the uniform load of ${statement.array}");`);
+    this.line(`${index} = rt.agreement("index of the uniform load of ${statement.array}");`);
     this.lanes(mask, () => this.line(`${index}.agree(${this.lane.scalar(statement.index)});`));
     this.line(`{ const t = 0;`);
     const place = { space: "workgroup" as const, name: statement.array, type: statement.type };
@@ -228,8 +248,8 @@ class KernelCompiler {
   private matrixLoad(statement: MatrixLoad, mask: string): void {
     const { name, array, matrices, transposed } = statement;
     this.line(`rt.wholeSubgroups(${mask}, "matrix load into ${name}");`);
-    const rows = this.lane.temporary();
-    this.line(`const ${rows} = new Float64Array(N);`);
+    const rows = this.share();
+    this.line(`${rows} = new Float64Array(N);`);
     this.lanes(mask, () => {
       this.line(`if (t % S < ${8 * matrices}) {`);
       const [place] = this.lane.elementPlaces(
@@ -247,8 +267,8 @@ class KernelCompiler {
   /** The values of all invocations in one array. */
   private gather(expression: Expression, mask: string): string {
     const width = widthOf(expression.type);
-    const given = this.lane.temporary();
-    this.line(`const ${given} = new Float64Array(N * ${width});`);
+    const given = this.share();
+    this.line(`${given} = new Float64Array(N * ${width});`);
     this.lanes(mask, () => {
       compileExpression(expression, this.lane).forEach((value, i) => {
         this.line(`${given}[t * ${width} + ${i}] = ${value};`);

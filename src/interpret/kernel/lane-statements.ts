@@ -26,7 +26,7 @@ interface Place {
  * are JavaScript locals, one per component, `v_name_0`. Buffers and workgroup arrays are `b_name`, register arrays `a_name`.
  */
 export class LaneCompiler implements LaneCode {
-  private readonly lines: string[] = [];
+  private lines: string[] = [];
   private readonly registers = new Map<string, { readonly type: ValueType; readonly length: number }>();
   private temporaries = 0;
   /** Masks that a `break` clears: those of the loop that all invocations run together, and inside it, outermost first. */
@@ -44,9 +44,14 @@ export class LaneCompiler implements LaneCode {
     });
   }
 
-  /** What has been generated since the last call. */
-  takeLines(): string[] {
-    return this.lines.splice(0);
+  /** The lines that `generate` adds, which go nowhere else. */
+  capture(generate: () => void): readonly string[] {
+    const outer = this.lines;
+    this.lines = [];
+    generate();
+    const captured = this.lines;
+    this.lines = outer;
+    return captured;
   }
 
   /** Declarations of register arrays, for all invocations. */
