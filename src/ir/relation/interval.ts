@@ -2,9 +2,10 @@
  * The values of one variable in a conjunct, as bounds in the other variables.
  */
 import { add, ceilDiv, div, type Expr, eq, le, max, min, mul } from "../expr.js";
-import { type Affine, atomMentions, factorOf, negate, shift, toExpr } from "./affine.js";
+import { type Affine, atomMentions, factorOf, mentions, negate, shift, toExpr } from "./affine.js";
 import type { Conjunct } from "./conjunct.js";
 import type { Constraint } from "./constraint.js";
+import { linearHull } from "./project.js";
 
 export interface Interval {
   /** Lower bounds, of which the largest counts. Empty: unbounded. */
@@ -17,23 +18,25 @@ export interface Interval {
   readonly filters: readonly Constraint[];
 }
 
-/** Exact: the conjunct holds exactly where the bounds, the guards and the filters hold. */
+/**
+ * Exact: the conjunct holds exactly where the bounds, the guards and the filters hold.
+ *
+ * Where there are filters the bounds are implied by the conjunct, and not always the tightest.
+ */
 export function intervalOf(part: Conjunct, name: string, rename?: (variable: string) => Expr): Interval {
+  const isMeant = (key: string) => key === name;
+  const inFloor = ({ form }: Constraint) =>
+    form.terms.some(({ atom }) => atom.kind === "floor" && atomMentions(atom, isMeant));
+  const filters = part.constraints.filter(inFloor);
+  const guards = part.constraints.filter(({ form }) => !mentions(form, isMeant));
+  const hull = filters.length === 0 ? part : linearHull(part, name);
+  const bounds = (hull ?? part).constraints.filter(({ form }) => factorOf(form, name) !== 0);
   const lower: Expr[] = [];
   const upper: Expr[] = [];
-  const guards: Constraint[] = [];
-  const filters: Constraint[] = [];
-  for (const constraint of part.constraints) {
+  for (const constraint of bounds) {
+    if (inFloor(constraint)) continue;
     const { form } = constraint;
     const factor = factorOf(form, name);
-    if (form.terms.some(({ atom }) => atom.kind === "floor" && atomMentions(atom, (key) => key === name))) {
-      filters.push(constraint);
-      continue;
-    }
-    if (factor === 0) {
-      guards.push(constraint);
-      continue;
-    }
     const rest: Affine = { terms: form.terms.filter(({ atom }) => atom.key !== name), constant: form.constant };
     const size = Math.abs(factor);
     // factor > 0: size·x >= -rest; factor < 0: size·x <= rest. An equality is both.

@@ -12,7 +12,7 @@
  *    result is the union over the bounds of "x is this one".
  * 4. The Omega test's dark shadow and splinters.
  */
-import { type Affine, atomMentions, floorOf, keyOf, negate, scale } from "./affine.js";
+import { type Affine, type Atom, atomMentions, floorOf, keyOf, negate, scale } from "./affine.js";
 import { type AtomSystem, addConstraints, type Conjunct, columnOf, conjunct, emptySystem, rowOf } from "./conjunct.js";
 import { atLeastZero, equalZero, type Normalized } from "./constraint.js";
 import { isFeasible, smallestFactor, splinters } from "./feasibility.js";
@@ -48,6 +48,36 @@ export function projectConjunct(part: Conjunct, isEliminated: (name: string) => 
     if (simple !== undefined && !results.some((other) => other.key === simple.key)) results.push(simple);
   }
   return results;
+}
+
+/**
+ * Constraints that hold wherever the conjunct does and have no floor that mentions the variable: a linear hull, not always the
+ * tightest. Undefined for an empty conjunct.
+ */
+export function linearHull(part: Conjunct, name: string): Conjunct | undefined {
+  const system = emptySystem();
+  addConstraints(system, part.constraints);
+  const isFloor = (atom: Atom) => atom.kind === "floor" && atomMentions(atom, (key) => key === name);
+  const gone = system.atoms.map(isFloor);
+  // Equalities as pairs of bounds, so that rational elimination is all there is to do.
+  for (const row of system.equalities.splice(0))
+    system.inequalities.push(
+      row,
+      row.map((value) => -value),
+    );
+  for (;;) {
+    const plan = chooseElimination(system.inequalities, system.width, (c) => gone[c - 1] === true);
+    if (plan === undefined) break;
+    system.inequalities = [...plan.others, ...plan.pairs.map(({ row }) => row)];
+    if (!tidyInequalities(system)) return undefined;
+    for (const row of system.equalities.splice(0))
+      system.inequalities.push(
+        row,
+        row.map((value) => -value),
+      );
+  }
+  const hull = conjunct(constraintsOf({ system, gone }));
+  return hull === undefined ? undefined : simplifyConjunct(hull);
 }
 
 /** A system in the middle of a projection; gone[c - 1] marks the columns that must vanish. */

@@ -1,7 +1,7 @@
 /**
  * Rows that a phase computes, as data that a run time can evaluate: ranges of row numbers, with a condition where they have holes.
  */
-import { type Environment, type Expr, evaluate, select } from "../../ir/expr.js";
+import { type Environment, type Expr, evaluate, mul, select } from "../../ir/expr.js";
 import { type Affine, floorOf, plus, scale, shift, substituteForm, variable } from "../../ir/relation/affine.js";
 import type { Constraint } from "../../ir/relation/constraint.js";
 import type { IntegerSet } from "../../ir/relation/integer-set.js";
@@ -24,12 +24,13 @@ export interface RowRange {
   readonly where?: Expr;
 }
 
-/** A set over `k.row`, whose rows are at least 0 and bounded above, as ranges. Exact. */
+/** A set over `k.row` of rows before position n, as ranges. Exact. */
 export function rowSetOf(group: KeyGroup, rows: IntegerSet): RowSet {
+  const all: RowRange = { lo: 0, hi: mul("n", sizeOf(group)) };
   const ranges = rows.map((part): RowRange => {
     const { lower, upper, guards, filters } = intervalOf(part, "k.row");
-    const lo = largest(lower);
-    const end = smallest(upper);
+    const lo = lower.length === 0 ? all.lo : largest(lower);
+    const end = upper.length === 0 ? all.hi : smallest(upper);
     const hi = guards.length === 0 ? end : select(conditionOf(guards), end, 0);
     return filters.length === 0 ? { lo, hi } : { lo, hi, where: conditionOf(filters.map(inTokens(group))) };
   });

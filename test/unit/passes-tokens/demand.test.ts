@@ -97,35 +97,87 @@ function compareRows(
 
 describe("prefill computes what is demanded and nothing else", () => {
   it("asks one query of the last layer of a vanilla model", () => {
-    expect(printPrefill(modelOf(1, vanilla, 2))).toMatchInlineSnapshot();
+    expect(printPrefill(modelOf(1, vanilla, 2))).toMatchInlineSnapshot(`
+      "0 kv originals [start, n)
+      0 query originals [start, n)
+      1 kv originals [start, n)
+      1 query originals [n - 1, n)"
+    `);
   });
 
   it("computes hidden tokens of PHD at the last position only", () => {
-    expect(printPrefill(modelOf(4, phd, 2))).toMatchInlineSnapshot();
+    expect(printPrefill(modelOf(4, phd, 2))).toMatchInlineSnapshot(`
+      "0 kv originals [start, n), hidden [n * 3 - 3, n * 3)
+      0 query originals [start, n), hidden [n * 3 - 3, n * 3)
+      1 kv originals [start, n), hidden [n * 3 - 3, n * 3)
+      1 query originals none, hidden [n * 3 - 1, n * 3)"
+    `);
   });
 
   it("finds the trapezoid of PHD-SWA, independent of the prompt's length", () => {
-    expect(printPrefill(modelOf(3, phdSwa(3, 16), 4))).toMatchInlineSnapshot();
+    expect(printPrefill(modelOf(3, phdSwa(3, 16), 4))).toMatchInlineSnapshot(`
+      "0 kv originals [start, n), hidden [max(n * 2 - 65, start * 2), n * 2)
+      0 query originals [start, n), hidden [max(n * 2 - 49, start * 2), n * 2)
+      1 kv originals [start, n), hidden [max(n * 2 - 49, start * 2), n * 2)
+      1 query originals [start, n), hidden [max(n * 2 - 33, start * 2), n * 2)
+      2 kv originals [start, n), hidden [max(n * 2 - 33, start * 2), n * 2)
+      2 query originals [start, n), hidden [max(n * 2 - 17, start * 2), n * 2)
+      3 kv originals [start, n), hidden [max(n * 2 - 17, start * 2), n * 2)
+      3 query originals none, hidden [n * 2 - 1, n * 2)"
+    `);
   });
 
   it("widens the trapezoid by the own rule where the window is shorter than a position", () => {
-    expect(printPrefill(modelOf(5, phdSwa(5, 2), 3))).toMatchInlineSnapshot();
+    expect(printPrefill(modelOf(5, phdSwa(5, 2), 3))).toMatchInlineSnapshot(`
+      "0 kv originals [start, n), hidden [max(n * 4 - 8, start * 4), n * 4)
+      0 query originals [start, n), hidden [max(n * 4 - 6, start * 4), n * 4)
+      1 kv originals [start, n), hidden [max(n * 4 - 6, start * 4), n * 4)
+      1 query originals [start, n), hidden [n * 4 - 4, n * 4)
+      2 kv originals [start, n), hidden [n * 4 - 4, n * 4)
+      2 query originals none, hidden [n * 4 - 1, n * 4)"
+    `);
   });
 
   it("keeps PHD-CSWA within the last chunk", () => {
-    expect(printPrefill(modelOf(3, phdCswa(3, 16, 32), 4))).toMatchInlineSnapshot();
+    expect(printPrefill(modelOf(3, phdCswa(3, 16, 32), 4))).toMatchInlineSnapshot(`
+      "0 kv originals [start, n), hidden [max(start * 2, (n + 31) div 32 * 64 - 64), n * 2)
+      0 query originals [start, n), hidden [max(n * 2 - 49, start * 2, (n + 31) div 32 * 64 - 64), n * 2)
+      1 kv originals [start, n), hidden [max(n * 2 - 49, start * 2, (n + 31) div 32 * 64 - 64), n * 2)
+      1 query originals [start, n), hidden [max(n * 2 - 33, start * 2, (n + 31) div 32 * 64 - 64), n * 2)
+      2 kv originals [start, n), hidden [max(n * 2 - 33, start * 2, (n + 31) div 32 * 64 - 64), n * 2)
+      2 query originals [start, n), hidden [max(n * 2 - 17, start * 2, (n + 31) div 32 * 64 - 64), n * 2)
+      3 kv originals [start, n), hidden [max(n * 2 - 17, start * 2, (n + 31) div 32 * 64 - 64), n * 2)
+      3 query originals none, hidden [n * 2 - 1, n * 2)"
+    `);
   });
 
   it("computes everything of naive repetition", () => {
-    expect(printPrefill(modelOf(3, naive, 2))).toMatchInlineSnapshot();
+    expect(printPrefill(modelOf(3, naive, 2))).toMatchInlineSnapshot(`
+      "0 kv originals [start, n), hidden [start * 2, n * 2)
+      0 query originals [start, n), hidden [start * 2, n * 2)
+      1 kv originals [start, n), hidden [start * 2, n * 2)
+      1 query originals none, hidden [n * 2 - 1, n * 2)"
+    `);
   });
 
   it("finds a window over originals and the sinks before it", () => {
-    expect(printPrefill(modelOf(1, sinks(4, 8), 3))).toMatchInlineSnapshot();
+    expect(printPrefill(modelOf(1, sinks(4, 8), 3))).toMatchInlineSnapshot(`
+      "0 kv originals [start, min(4, n)) ∪ [max(n - 22, start), n)
+      0 query originals [max(n - 15, start), n) ∪ [start, min(4, n))
+      1 kv originals [start, min(4, n)) ∪ [max(n - 15, start), n)
+      1 query originals [max(n - 8, start), n) ∪ [start, min(4, n))
+      2 kv originals [start, min(4, n)) ∪ [max(n - 8, start), n)
+      2 query originals [n - 1, n)"
+    `);
   });
 
   it("skips positions that no query can see", () => {
-    expect(printPrefill(modelOf(2, evenOriginals, 2))).toMatchInlineSnapshot();
+    expect(printPrefill(modelOf(2, evenOriginals, 2))).toMatchInlineSnapshot(`
+      "0 kv originals [start, n), hidden [n - 1, n)
+      0 query originals [start * 2 - start div 2 * 2, (n + 1) div 2 * 2) where pos div 2 * 2 + 1 == copy + pos ∪ [n - 1, n), hidden [n - 1, n)
+      1 kv originals [start * 2 - start div 2 * 2, (n + 1) div 2 * 2) where pos div 2 * 2 + 1 == copy + pos ∪ [n - 1, n), hidden [n - 1, n)
+      1 query originals none, hidden [n - 1, n)"
+    `);
   });
 
   const cases: readonly (readonly [string, AttentionSystem])[] = [

@@ -60,7 +60,9 @@ describe("the bounds of a query's keys", () => {
     const [originals, hidden] = groupsOf(3).map((group) => keyBounds(phdCswa(3, 16, 32), 3, group));
     expect(printExpr(originals!.lo)).toBe("0");
     expect(printExpr(originals!.hi)).toBe("q_pos + 1");
-    expect(printExpr(hidden!.lo)).toMatchInlineSnapshot(`"select(2 <= q_copy, max(q_pos div 32 * 64, q_copy + q_pos * 2 - 18), 0)"`);
+    expect(printExpr(hidden!.lo)).toMatchInlineSnapshot(
+      `"select(2 <= q_copy, max(q_pos div 32 * 64, q_copy + q_pos * 2 - 18), 0)"`,
+    );
     expect(printExpr(hidden!.hi)).toMatchInlineSnapshot(`"select(2 <= q_copy, q_copy + q_pos * 2 - 1, 0)"`);
   });
 
