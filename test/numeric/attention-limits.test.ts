@@ -18,7 +18,7 @@ describe("attention on a device with no more than the default limits", () => {
       portableCapabilities,
       { ...portableCapabilities, subgroups: { minSize: 8, maxSize: 64 } },
     ]) {
-      for (const width of [1, 2, 3, 5, 8, 16, 20, 24, 32, 48, 63, 64, 80, 96, 112, 127, 128, 192, 256]) {
+      for (const width of [1, 2, 3, 5, 8, 16, 20, 24, 32, 48, 63, 64, 80, 96, 112, 127, 128, 129, 192, 255, 256]) {
         for (let rows = 1; rows <= 64; rows++) {
           const tiling = chooseTiling(rows, width, capabilities);
           expect(tiling.rowVectors * tiling.keyColumns * tiling.lanes).toBeLessThanOrEqual(tiling.workgroupSize);

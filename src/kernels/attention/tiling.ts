@@ -43,9 +43,10 @@ const mostKeysEach = 4;
 
 export function chooseTiling(blockRows: number, width: number, capabilities: Capabilities): Tiling {
   const { limits, subgroups } = capabilities;
-  const workgroupSize = Math.min(128, limits.maxWorkgroupSize);
   const vector = headVector(width);
   const headVectors = width / vector;
+  // Few invocations with much work each: what they share in registers is not loaded twice.
+  const workgroupSize = Math.min(headVectors > 128 ? 256 : 128, limits.maxWorkgroupSize);
   const rowVector = blockRows === 1 ? 1 : blockRows === 2 ? 2 : 4;
 
   const needed = Math.ceil(blockRows / rowVector);
