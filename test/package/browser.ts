@@ -12,6 +12,8 @@ export async function openBrowser(): Promise<Browser> {
       "--enable-unsafe-webgpu",
       "--use-webgpu-adapter=swiftshader",
       "--enable-features=Vulkan",
+      // As in Node: SwiftShader takes seconds per kernel for what this feature asks of it.
+      "--disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension",
     ],
   });
 }

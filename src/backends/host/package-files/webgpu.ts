@@ -36,8 +36,8 @@ export interface GPUAdapter {
   readonly limits: GPUSupportedLimits;
   readonly info: GPUAdapterInfo;
   requestDevice(descriptor?: {
-    requiredFeatures?: GPUFeatureName[];
-    requiredLimits?: Record<string, number>;
+    requiredFeatures?: Iterable<GPUFeatureName>;
+    requiredLimits?: Record<string, number | undefined>;
   }): Promise<GPUDevice>;
 }
 

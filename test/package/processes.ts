@@ -1,0 +1,77 @@
+/** Runs `exercise.js` outside of this process: in plain Node through Dawn, and in Deno through wgpu. */
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { unpackSoftwareVulkan } from "../../src/runtime/node/software-adapter.js";
+
+export interface ExerciseResult {
+  readonly modelName: string;
+  readonly copies: number;
+  readonly ids: readonly number[];
+  readonly test: { readonly passed: boolean; readonly difference: number; readonly tolerance: number };
+  readonly adapter: string;
+}
+
+const run = promisify(execFile);
+const require = createRequire(import.meta.url);
+const exerciseUrl = new URL("./exercise.js", import.meta.url).href;
+
+export async function exerciseInNode(
+  folder: string,
+  prompt: readonly number[],
+  maxTokens: number,
+): Promise<ExerciseResult> {
+  const { loader, driver } = await unpackSoftwareVulkan();
+  const script = `
+    import { create } from ${JSON.stringify(pathToFileURL(require.resolve("webgpu")).href)};
+    // As the adapter search does it: SwiftShader takes seconds per kernel for what this feature asks of it.
+    const gpu = create(["disable-dawn-features=use_vulkan_zero_initialize_workgroup_memory_extension"]);
+    const adapter = await gpu.requestAdapter();
+    ${call(folder, prompt, maxTokens)}
+    process.exit(0);`;
+  return finish(process.execPath, ["--input-type=module", "--eval", script], vulkan(loader, driver));
+}
+
+/** Mesa's driver where the system has it: Deno's wgpu takes it, and it is another implementation than SwiftShader. */
+const lavapipe = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
+
+export async function exerciseInDeno(
+  folder: string,
+  prompt: readonly number[],
+  maxTokens: number,
+): Promise<ExerciseResult> {
+  const { loader, driver } = await unpackSoftwareVulkan();
+  const script = `
+    const adapter = await navigator.gpu.requestAdapter();
+    ${call(folder, prompt, maxTokens)}
+    Deno.exit(0);`;
+  const args = [require.resolve("deno/bin.cjs"), "eval", "--quiet", "--no-lock", "--unstable-webgpu", script];
+  return finish(process.execPath, args, vulkan(loader, existsSync(lavapipe) ? lavapipe : driver));
+}
+
+function call(folder: string, prompt: readonly number[], maxTokens: number): string {
+  const url = JSON.stringify(pathToFileURL(folder).href);
+  return `
+    const { exercise } = await import(${JSON.stringify(exerciseUrl)});
+    console.log(JSON.stringify(await exercise(adapter, ${url}, ${JSON.stringify(prompt)}, ${maxTokens})));`;
+}
+
+function vulkan(loader: string, driver: string): Readonly<Record<string, string>> {
+  // Both names of the variable: this process may have set the newer one, which wins.
+  return { LD_LIBRARY_PATH: dirname(loader), VK_ICD_FILENAMES: driver, VK_DRIVER_FILES: driver };
+}
+
+async function finish(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<ExerciseResult> {
+  const { stdout } = await run(command, args, {
+    env: { ...process.env, ...env, DENO_NO_UPDATE_CHECK: "1" },
+    maxBuffer: 1 << 24,
+  });
+  return JSON.parse(stdout.trim().split("\n").at(-1)!) as ExerciseResult;
+}
