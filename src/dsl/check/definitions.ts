@@ -3,6 +3,8 @@ import { nameDiagnostics } from "../../diagnostics/catalogue-names.js";
 import { label } from "../../diagnostics/define.js";
 import { DiagnosticCollector } from "../../diagnostics/diagnostic.js";
 import { nearestName } from "../../diagnostics/suggest.js";
+import { stdLibrary } from "../../generated/std-library.js";
+import type { SourceFile } from "../../source/source-file.js";
 import type { Definition, FileNode, Name } from "../ast/nodes.js";
 import { parseFile } from "../syntax/parse.js";
 import { builtinNames } from "./builtin-names.js";
@@ -129,13 +131,25 @@ function load(file: FileNode, path: readonly string[], loading: Loading): Defini
 }
 
 function loadLibrary(key: string, text: string, path: readonly string[], loading: Loading): Definitions {
-  const collected = new DiagnosticCollector();
   const source = { name: `std/${key}`, text };
-  const file = parseFile(source, collected);
-  for (const diagnostic of collected.diagnostics) loading.state.report(diagnostic);
+  const file = parseLibrary(source, loading.state);
   const definitions = file === undefined ? new Definitions(source.name, loading.global, []) : load(file, path, loading);
   loading.loaded.set(key, definitions);
   return definitions;
+}
+
+/** Trees of library files that parsed without a report, by their texts: the same few files are used by every check. */
+const parsedLibraries = new Map<string, FileNode>();
+
+function parseLibrary(source: SourceFile, state: CheckState): FileNode | undefined {
+  const known = parsedLibraries.get(source.text);
+  if (known !== undefined && known.file.name === source.name) return known;
+  const collected = new DiagnosticCollector();
+  const file = parseFile(source, collected);
+  for (const diagnostic of collected.diagnostics) state.report(diagnostic);
+  // Only what comes with phdc: texts from elsewhere would pile up.
+  if (file !== undefined && Object.values(stdLibrary).includes(source.text)) parsedLibraries.set(source.text, file);
+  return file;
 }
 
 /** Looks for a definition of `name` in the texts of the library, for the hint of an error; nothing is parsed. */

@@ -52,7 +52,9 @@ describe("the library's rules", () => {
 
 describe("a predicate", () => {
   it("is closed: rules and indexes are expanded, parameters are numbers", () => {
-    expect(printPredicate(relationOf("phd_cswa(q, k, W, C)"))).toMatchInlineSnapshot(`"k.copy == 1 and k.pos < q.pos or k.pos == q.pos and k.copy <= q.copy or q.copy > 1 and k.copy > 1 and k.pos < q.pos and q.pos + q.copy + -2 - (k.pos + k.copy + -2) <= 3 and q.pos div 4 == k.pos div 4"`);
+    expect(printPredicate(relationOf("phd_cswa(q, k, W, C)"))).toMatchInlineSnapshot(
+      `"k.copy == 1 and k.pos < q.pos or k.pos == q.pos and k.copy <= q.copy or q.copy > 1 and k.copy > 1 and k.pos < q.pos and q.pos + q.copy + -2 - (k.pos + k.copy + -2) <= 3 and q.pos div 4 == k.pos div 4"`,
+    );
   });
 
   it("does not depend on the names of rules", () => {
@@ -112,22 +114,18 @@ const { term: terms } = fc.letrec<{ term: Meaning<number> }>((tie) => ({
       { text: "k.copy", value: (_, k) => k.copy },
     ),
     fc.nat(9).map((n): Meaning<number> => ({ text: String(n), value: () => n })),
-    fc
-      .tuple(tie("term"), tie("term"))
-      .map(
-        ([a, b]): Meaning<number> => ({
-          text: `${a.text} + (${b.text})`,
-          value: (q, k) => a.value(q, k) + b.value(q, k),
-        }),
-      ),
-    fc
-      .tuple(tie("term"), tie("term"))
-      .map(
-        ([a, b]): Meaning<number> => ({
-          text: `${a.text} - (${b.text})`,
-          value: (q, k) => a.value(q, k) - b.value(q, k),
-        }),
-      ),
+    fc.tuple(tie("term"), tie("term")).map(
+      ([a, b]): Meaning<number> => ({
+        text: `${a.text} + (${b.text})`,
+        value: (q, k) => a.value(q, k) + b.value(q, k),
+      }),
+    ),
+    fc.tuple(tie("term"), tie("term")).map(
+      ([a, b]): Meaning<number> => ({
+        text: `${a.text} - (${b.text})`,
+        value: (q, k) => a.value(q, k) - b.value(q, k),
+      }),
+    ),
     fc
       .tuple(tie("term"), fc.nat(4))
       .map(([a, n]): Meaning<number> => ({ text: `${n} * (${a.text})`, value: (q, k) => n * a.value(q, k) })),

@@ -20,6 +20,11 @@ describe("lowering", () => {
     expect(printGraph(parseGraph(printGraph(graph)))).toBe(printGraph(graph));
   });
 
+  it.each(examples)("keeps the graph of $name as recorded", async ({ name, text }) => {
+    const golden = name.replace("examples/", "../../cases/lower/").replace(".phd", ".phdir");
+    await expect(printGraph(graphOf(text))).toMatchFileSnapshot(golden);
+  });
+
   it("keeps the loop a loop: the graph does not grow with the number of layers", () => {
     const sizeOf = (layers: number) => JSON.stringify(loopOf(modelText({}), { layers }).classes).length;
     expect(sizeOf(400)).toBe(sizeOf(2));
