@@ -21,7 +21,7 @@ describe("lowering", () => {
   });
 
   it.each(examples)("keeps the graph of $name as recorded", async ({ name, text }) => {
-    const golden = name.replace("examples/", "../../cases/lower/").replace(".phd", ".phdir");
+    const golden = name.replace("examples/", "graphs/").replace(".phd", ".phdir");
     await expect(printGraph(graphOf(text))).toMatchFileSnapshot(golden);
   });
 
