@@ -40,6 +40,7 @@
  */
 import { InternalError } from "../../diagnostics/diagnostic.js";
 import type { Capability } from "./capabilities.js";
+import { dropUnused } from "./drop-unused.js";
 import type { BuiltinName, Expression, HalfFormat, Space } from "./expressions.js";
 import type { Access, BufferDeclaration, BufferRole, Kernel, ParamDeclaration, WorkgroupArray } from "./kernel.js";
 import * as make from "./make-expression.js";
@@ -323,8 +324,11 @@ export class KernelBuilder {
 
   finish(name: string, options: KernelOptions): Kernel {
     const { doc, origin, dispatch, workgroupSize } = options;
-    const [body] = this.blocks as [Statement[]];
-    const parts = { buffers: this.buffers, params: this.params, arrays: this.arrays, body };
+    const parts = {
+      buffers: this.buffers,
+      params: this.params,
+      ...dropUnused({ arrays: this.arrays, body: this.blocks[0]! }),
+    };
     const requires: readonly Capability[] = inferRequirements(parts);
     const about = { name, doc, ...(origin !== undefined && { origin }), dispatch, workgroupSize };
     const kernel: Kernel = { ...about, ...parts, requires };

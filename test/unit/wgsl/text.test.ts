@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { emitWgsl } from "../../../src/backends/wgsl/module.js";
-import { buildKernel, f32, type KernelBuilder, select, u32, vector } from "../../../src/ir/kernel/builder.js";
+import { buildKernel, f32, type KernelBuilder, select, vector } from "../../../src/ir/kernel/builder.js";
 import { controlConstructs } from "./construct-kernels.js";
 
 const options = { doc: "A trial.", dispatch: "one workgroup", workgroupSize: 64 };
@@ -43,28 +43,33 @@ describe("emitted WGSL", () => {
     const text = bodyOf((k) => {
       const a = k.let("a", k.localId);
       const b = k.let("b", k.workgroupId.x);
-      k.let("sums", a.sub(b.sub(a)).add(b).mul(a.add(b)).div(a.mul(b)).rem(b));
-      k.let("shifts", a.shl(b.add(1)).bitOr(a.mul(b)).bitOr(3).bitAnd(a.shr(2)));
-      k.let(
-        "tests",
-        a
+      const out = k.readWrite("out", "u32");
+      const tests = k.readWrite("tests", "vec2<u32>");
+      out.set(0, a.sub(b.sub(a)).add(b).mul(a.add(b)).div(a.mul(b)).rem(b));
+      out.set(1, a.shl(b.add(1)).bitOr(a.mul(b)).bitOr(3).bitAnd(a.shr(2)));
+      out.set(2, 1, {
+        when: a
           .lt(b)
           .and(a.gt(3))
           .and(b.eq(2).or(a.ne(b)))
           .not(),
-      );
+      });
       // `a < b >> 2` and `f(a < b, b > a)` would open template lists.
-      k.let("less", a.lt(b.shr(2)));
-      k.let("pair", select(vector("bool", [a.lt(b), b.gt(a)]), vector("u32", [a, b]), vector("u32", [b, a])));
+      out.set(3, 1, { when: a.lt(b.shr(2)) });
+      tests.set(0, select(vector("bool", [a.lt(b), b.gt(a)]), vector("u32", [a, b]), vector("u32", [b, a])));
     });
     expect(text).toMatchInlineSnapshot(`
       "let a = local_id;
       let b = workgroup_id.x;
-      let sums = (a - (b - a) + b) * (a + b) / (a * b) % b;
-      let shifts = ((a << (b + 1u)) | (a * b) | 3u) & (a >> 2u);
-      let tests = !(a < b && a > 3u && (b == 2u || a != b));
-      let less = a < (b >> 2u);
-      let pair = select(vec2<u32>(b, a), vec2<u32>(a, b), vec2<bool>((a < b), (b > a)));"
+      out[0u] = (a - (b - a) + b) * (a + b) / (a * b) % b;
+      out[1u] = ((a << (b + 1u)) | (a * b) | 3u) & (a >> 2u);
+      if (!(a < b && a > 3u && (b == 2u || a != b))) {
+        out[2u] = 1u;
+      }
+      if (a < (b >> 2u)) {
+        out[3u] = 1u;
+      }
+      tests[0u] = select(vec2<u32>(b, a), vec2<u32>(a, b), vec2<bool>((a < b), (b > a)));"
     `);
   });
 
@@ -95,14 +100,17 @@ describe("emitted WGSL", () => {
 
   it("spells extreme numbers so that they read back exactly", () => {
     const text = bodyOf((k) => {
-      k.let("small", f32(1.1754943508222875e-38));
-      k.let("third", f32(1 / 3).sub(f32(-0)));
-      k.let("large", u32(4294967295));
+      const out = k.readWrite("out", "f32");
+      out.set(0, 1.1754943508222875e-38);
+      out.set(1, f32(1 / 3).sub(f32(-0)));
+      out.set(2, 16777216, { when: k.localId.eq(4294967295) });
     });
     expect(text).toMatchInlineSnapshot(`
-      "let small = 1.1754944e-38f;
-      let third = 0.33333334f - -0.0f;
-      let large = 4294967295u;"
+      "out[0u] = 1.1754944e-38f;
+      out[1u] = 0.33333334f - -0.0f;
+      if (local_id == 4294967295u) {
+        out[2u] = 16777216.0f;
+      }"
     `);
   });
 });

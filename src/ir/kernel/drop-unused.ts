@@ -1,0 +1,81 @@
+import type { Expression } from "./expressions.js";
+import type { Kernel } from "./kernel.js";
+import type { Statement } from "./statements.js";
+import { eachExpressionIn, eachStatement, mapStatement } from "./walk.js";
+
+type Body = Pick<Kernel, "body" | "arrays">;
+
+/**
+ * Drops what a kernel computes and never uses: locals, register arrays and workgroup arrays that nothing reads, and branches and
+ * loops that are left empty.
+ *
+ * Kernels are written over compile-time parameters, so a helper may name a value that this variant has no use for. Barriers,
+ * subgroup operations and atomics stay. Buffers and params stay as well: they are the kernel's interface.
+ */
+export function dropUnused({ body, arrays }: Body): Body {
+  let current: Body = { body, arrays };
+  // What a dropped statement read may be unused in turn.
+  for (;;) {
+    const used = namesRead(current.body);
+    const next = {
+      body: dropFrom(current.body, used),
+      arrays: current.arrays.filter(({ name }) => used.has(name)),
+    };
+    if (countStatements(next.body) === countStatements(current.body)) return next;
+    current = next;
+  }
+}
+
+/** Locals, register arrays and workgroup arrays whose values matter to something. */
+function namesRead(body: readonly Statement[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  const note = (expression: Expression) => {
+    if (expression.kind === "local" || expression.kind === "load") names.add(expression.name);
+  };
+  eachExpressionIn(body, note);
+  eachStatement(body, (statement) => {
+    if (statement.kind === "uniform-load" || statement.kind === "matrix-load") names.add(statement.array);
+    if (statement.kind === "atomic") names.add(statement.name);
+  });
+  return names;
+}
+
+function dropFrom(block: readonly Statement[], used: ReadonlySet<string>): readonly Statement[] {
+  return block
+    .map((statement) =>
+      mapStatement(
+        statement,
+        (expression) => expression,
+        (inner) => dropFrom(inner, used),
+      ),
+    )
+    .filter((statement) => !isUnused(statement, used));
+}
+
+function isUnused(statement: Statement, used: ReadonlySet<string>): boolean {
+  switch (statement.kind) {
+    case "let":
+    case "var":
+    case "registers":
+    case "assign":
+      return !used.has(statement.name);
+    case "store":
+      return statement.space !== "buffer" && !used.has(statement.name);
+    case "async-copy":
+      return !used.has(statement.array);
+    case "if":
+      return isEmpty(statement.body) && isEmpty(statement.otherwise);
+    case "for":
+      return isEmpty(statement.body);
+    default:
+      return false;
+  }
+}
+
+const isEmpty = (block: readonly Statement[]) => block.every(({ kind }) => kind === "comment");
+
+function countStatements(body: readonly Statement[]): number {
+  let count = 0;
+  eachStatement(body, () => count++);
+  return count;
+}
