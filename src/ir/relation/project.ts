@@ -2,15 +2,16 @@
  * Exact projection: the points of the other variables for which some integer values of the eliminated ones exist.
  *
  * The result has no hidden quantifier: where a congruence or a rounded quotient remains, it is a floor of variables that are kept.
- * Four steps, in order of preference, until no eliminated column is left:
+ * Five steps, in order of preference, until no eliminated column is left:
  *
  * 1. An equality gives a column its value; where its factor g is not 1, a change of variables leaves one column y with
  *    g·y = rest, so y is ⌊rest / g⌋ and g divides rest.
  * 2. Fourier–Motzkin, where it is exact: unit factors, or pairs of bounds whose real and dark shadow agree, perhaps only because of
  *    the other constraints.
- * 3. All upper bounds (or all lower ones) b·x <= u are in kept variables: if any integer fits, then one of the ⌊u / b⌋ does, so the
+ * 3. Two bounds that leave one value: u - gap <= b·x <= u with gap < b makes x the floor ⌊u / b⌋.
+ * 4. All upper bounds (or all lower ones) b·x <= u are in kept variables: if any integer fits, then one of the ⌊u / b⌋ does, so the
  *    result is the union over the bounds of "x is this one".
- * 4. The Omega test's dark shadow and splinters.
+ * 5. The Omega test's dark shadow and splinters.
  */
 import { type Affine, type Atom, atomMentions, floorOf, keyOf, negate, scale } from "./affine.js";
 import { type AtomSystem, addConstraints, type Conjunct, columnOf, conjunct, emptySystem, rowOf } from "./conjunct.js";
@@ -21,6 +22,7 @@ import {
   contentOf,
   copyRows,
   type Elimination,
+  parallel,
   type Row,
   reduceByPivot,
   substituteUnit,
@@ -101,6 +103,11 @@ function eliminate(state: Projection): "done" | "empty" | Projection[] {
       system.inequalities = real();
       continue;
     }
+    const determined = findDetermined(state, isGone);
+    if (determined !== undefined) {
+      assign(state, determined.column, determined.value);
+      continue;
+    }
     return branchOnBounds(state, plan, isGone) ?? branchOnShadows(state, plan, real());
   }
 }
@@ -177,6 +184,27 @@ function darkIsImplied(system: AtomSystem, plan: Elimination, real: readonly Row
       width: system.width,
     });
   });
+}
+
+/** A column that two bounds in kept columns leave a single value: factor·x between u - gap and u, with gap < factor. */
+function findDetermined(
+  { system }: Projection,
+  isGone: (c: number) => boolean,
+): { readonly column: number; readonly value: Affine } | undefined {
+  const { inequalities, width } = system;
+  for (let column = 1; column < width; column++) {
+    if (!isGone(column)) continue;
+    const inKept = (row: Row) => row.every((value, c) => c === 0 || c === column || value === 0 || !isGone(c));
+    for (const upper of inequalities) {
+      const factor = -upper[column]!;
+      if (factor <= 0 || !inKept(upper)) continue;
+      const lower = inequalities.find(
+        (row) => parallel(row, upper) === -1 && row[column] === factor && row[0]! + upper[0]! < factor,
+      );
+      if (lower !== undefined) return { column, value: quotientOf(system, upper, column, 1) };
+    }
+  }
+  return undefined;
 }
 
 /** The union over all bounds of one side, if they mention kept columns only. */

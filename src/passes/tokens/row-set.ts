@@ -2,7 +2,7 @@
  * Rows that a phase computes, as data that a run time can evaluate: ranges of row numbers, with a condition where they have holes.
  */
 import { type Environment, type Expr, evaluate, mul, select } from "../../ir/expr.js";
-import { type Affine, floorOf, plus, scale, shift, substituteForm, variable } from "../../ir/relation/affine.js";
+import { type Affine, constant, floorOf, plus, scale, shift, substituteForm, variable } from "../../ir/relation/affine.js";
 import type { Constraint } from "../../ir/relation/constraint.js";
 import type { IntegerSet } from "../../ir/relation/integer-set.js";
 import { conditionOf, intervalOf, largest, smallest } from "../../ir/relation/interval.js";
@@ -40,7 +40,7 @@ export function rowSetOf(group: KeyGroup, rows: IntegerSet): RowSet {
 /** A constraint on `k.row` as one on `pos` and `copy`. */
 function inTokens(group: KeyGroup): (constraint: Constraint) => Constraint {
   const size = sizeOf(group);
-  const copy = variable("copy");
+  const copy = size === 1 ? constant(group.firstCopy) : variable("copy");
   const row = plus(scale(variable("pos"), size), shift(copy, -group.firstCopy));
   const values = new Map([["k.row", row]]);
   return (constraint) => ({ ...constraint, form: substituteForm(withPositions(constraint.form, size), values) });
