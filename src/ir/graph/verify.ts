@@ -203,10 +203,12 @@ const narrowness: Record<RowClass, number> = { input: 0, query: 1, output: 2 };
 
 /** Every operation says which rows need it, and computes no row its operands lack. */
 function checkRows(graph: Graph, problems: string[]): void {
-  const checkBlock = (block: Block, outer: ReadonlyMap<ValueId, RowClass>, leaves: RowClass) => {
-    const defined = new Map(outer);
+  const checkBlock = (block: Block, leaves: RowClass) => {
+    // What a layer takes from outside exists in all rows that enter the layer, and needs no entry.
+    const defined = new Map<ValueId, RowClass>();
     for (const op of block.ops) {
       if (op.kind === "weight" || op.kind === "input") continue;
+      for (const body of bodiesOf(op)) checkBlock(body, "query");
       if (op.rows === undefined) {
         problems.push(`${describe(op)} does not say which rows need it`);
         continue;
@@ -219,8 +221,6 @@ function checkRows(graph: Graph, problems: string[]): void {
           problems.push(`${describe(op)} is needed in ${op.rows} rows, but an operand exists in ${has} rows only`);
         }
       }
-      // Outside values that enter a layer exist in all its rows, which are the input rows of the layer.
-      for (const body of bodiesOf(op)) checkBlock(body, new Map(), "query");
       const resultRows: RowClass = op.kind === "store-keys" ? "query" : op.kind === "layers" ? "output" : op.rows;
       for (const { id } of op.results) defined.set(id, resultRows);
     }
@@ -228,7 +228,7 @@ function checkRows(graph: Graph, problems: string[]): void {
       if (narrowness[defined.get(value) ?? "input"] > narrowness[leaves]) problems.push(`a yield lacks ${leaves} rows`);
     }
   };
-  checkBlock(graph.body, new Map(), "output");
+  checkBlock(graph.body, "output");
 }
 
 /** Before fuse no fused operation, afterwards nothing else; and keys are stored before they are read. */
