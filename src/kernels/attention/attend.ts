@@ -28,7 +28,7 @@ export interface TakenKeys {
 export function attend(context: Omit<AttentionBody, "shared">, { groups, ranges }: TakenKeys): Gathered {
   const { k, tiling } = context;
   const body: AttentionBody = { ...context, shared: sharedMemory(k, tiling) };
-  const scorer = makeScorer(body);
+  const scorer = makeScorer(body, groups);
   const gatherer = makeGatherer(body);
 
   for (const [index, group] of groups.entries()) {

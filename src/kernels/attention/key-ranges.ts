@@ -1,6 +1,7 @@
 /**
  * Which keys a block of query rows has to look at, and where they stand.
  */
+import { symbolsOf } from "../../ir/expr.js";
 import type { AttendPart, KeyGroup } from "../../ir/graph/ops.js";
 import { i32, type KernelBuilder, type Memory, max, min, type Value } from "../../ir/kernel/builder.js";
 import { floorMod, integerValue } from "../../ir/kernel/from-integer.js";
@@ -54,7 +55,7 @@ export function keyRanges(k: KernelBuilder, block: QueryBlock, groups: readonly 
   }));
   k.for("tile_row", { from: block.firstTileRow, to: block.endTileRow }, (tileRow) => {
     const row = k.let("table_row", block.tableRow(tileRow));
-    const query = { pos: k.let("pos", block.position(row)), copy: k.let("copy", block.copy(row)) };
+    const query = queryToken(k, block, row, symbolsOfBounds(groups));
     groups.forEach((group, index) => {
       const hull = hulls[index]!;
       const { lo, hi } = boundsOf(k, group, query, block.length);
@@ -84,10 +85,34 @@ export function boundsOf(k: KernelBuilder, { group, part }: BoundGroup, query: Q
 
 const queryNames: ReadonlySet<string> = new Set(["q_pos", "q_copy"]);
 
-/** A query's coordinates, i32. */
+/** A query's coordinates, i32; 0 where nothing asks for them. */
 export interface QueryToken {
   readonly pos: Value;
   readonly copy: Value;
+}
+
+/** Loads what is asked for, `q_pos` and `q_copy`, of a row of the table. */
+export function queryToken(
+  k: KernelBuilder,
+  block: QueryBlock,
+  tableRow: Value,
+  asked: ReadonlySet<string>,
+): QueryToken {
+  return {
+    pos: asked.has("q_pos") ? k.let("pos", block.position(tableRow)) : i32(0),
+    copy: asked.has("q_copy") ? k.let("copy", block.copy(tableRow)) : i32(0),
+  };
+}
+
+export function symbolsOfBounds(groups: readonly BoundGroup[]): ReadonlySet<string> {
+  const symbols = new Set<string>();
+  for (const { part } of groups) symbolsOf(part.hi, symbolsOf(part.lo, symbols));
+  return symbols;
+}
+
+/** The same for masks, which also ask the predicate where bounds alone do not decide. */
+export function symbolsOfMasks(groups: readonly BoundGroup[]): ReadonlySet<string> {
+  return groups.some(({ part }) => part.density === "ranged") ? queryNames : symbolsOfBounds(groups);
 }
 
 /** Finds keys and values of one group and sequence for one key head. */

@@ -13,7 +13,15 @@ import {
   vectorOf,
 } from "../../ir/kernel/builder.js";
 import { predicateValue } from "../../ir/kernel/from-integer.js";
-import { type BoundGroup, boundsOf, copiesIn, type KeyRange } from "./key-ranges.js";
+import {
+  type BoundGroup,
+  boundsOf,
+  copiesIn,
+  type KeyRange,
+  type QueryToken,
+  queryToken,
+  symbolsOfMasks,
+} from "./key-ranges.js";
 import type { AttentionBody } from "./key-tile.js";
 import { clampToBlock } from "./query-block.js";
 import { count, pack, sumOfComponents } from "./row-vectors.js";
@@ -32,11 +40,11 @@ export interface Scorer {
   readonly lane: Value | undefined;
   /** First vector of each of its rows' queries. */
   readonly queries: readonly Value[];
-  readonly tokens: readonly { readonly pos: Value; readonly copy: Value }[];
+  readonly tokens: readonly QueryToken[];
   readonly peak: Variable;
 }
 
-export function makeScorer({ k, options, tiling, block }: AttentionBody): Scorer {
+export function makeScorer({ k, options, tiling, block }: AttentionBody, groups: readonly BoundGroup[]): Scorer {
   const { lanes, keyColumns, rowVectors, rowVector, headVectors } = tiling;
   const place = lanes === 1 ? k.localId : k.let("scorer", k.localId.div(lanes));
   const rowPlace = k.let("scored_rows", place.div(keyColumns));
@@ -51,10 +59,7 @@ export function makeScorer({ k, options, tiling, block }: AttentionBody): Scorer
     keyColumn: k.let("key_column", place.rem(keyColumns)),
     lane: lanes === 1 ? undefined : k.let("lane", k.localId.rem(lanes)),
     queries: rows.map(({ query }) => query),
-    tokens: rows.map(({ tableRow }) => ({
-      pos: k.let("pos", block.position(tableRow)),
-      copy: k.let("copy", block.copy(tableRow)),
-    })),
+    tokens: rows.map(({ tableRow }) => queryToken(k, block, tableRow, symbolsOfMasks(groups))),
     peak: k.var("peak", constantOf(vectorOf("f32", rowVector), lowestPeak)),
   };
 }
