@@ -91,7 +91,10 @@ describe("a compiled package", () => {
         lib: ["es2023", "dom", "dom.iterable"],
       };
       writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["use.ts"] }));
-      const adapter = types.length > 0 ? "(await navigator.gpu.requestAdapter())!" : "{} as never";
+      const adapter =
+        types.length > 0
+          ? "(await navigator.gpu.requestAdapter())!"
+          : "{} as import('../package/runtime/platform.js').PlatformAdapter";
       writeFileSync(
         join(project, "use.ts"),
         `import { load, type Shakespeare } from "../package/model.js";

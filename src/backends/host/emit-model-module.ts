@@ -20,17 +20,10 @@ export function emitModelModule(manifest: Manifest): string {
   const name = manifest.model.name;
   file.addImportDeclarations(imports);
   file.addExportDeclaration({
-    namedExports: [
-      "ContextFull",
-      "DeviceLost",
-      "MissingFeature",
-      "openDevice",
-      "OutOfMemory",
-      "PhdcError",
-      "TextStream",
-    ],
+    namedExports: ["ContextFull", "DeviceLost", "MissingFeature", "OutOfMemory", "PhdcError", "TextStream"],
     moduleSpecifier: "./runtime/index.js",
   });
+  file.addExportDeclaration({ namedExports: ["openDevice"], moduleSpecifier: "./runtime/platform.js" });
   addConstants(file, manifest);
   addLoad(file, name);
   file.addClass(modelClass(name));
@@ -52,12 +45,11 @@ const imports = [
       "loadModel",
       "type Model",
       "type OpenOptions",
-      "openDevice",
       "type Session",
     ],
   },
+  { moduleSpecifier: "./runtime/platform.js", namedImports: ["openDevice", "type PlatformAdapter"] },
   { moduleSpecifier: "./runtime/self-test.js", namedImports: ["runSelfTest", "type SelfTestResult"] },
-  { moduleSpecifier: "./runtime/webgpu.js", isTypeOnly: true, namedImports: ["GPUAdapter"] },
   { moduleSpecifier: "./runtime/weights.js", namedImports: ["openWeights", "readManifest", "type WeightsInput"] },
 ];
 
@@ -116,7 +108,7 @@ and the session announced in \`options.session\` exceed its memory.
 @param weights a \`.safetensors\` file (or its index) by address or path, its bytes, or \`"packed"\` for the package's own`,
     ],
     parameters: [
-      { name: "device", type: "Device | GPUAdapter" },
+      { name: "device", type: "Device | PlatformAdapter" },
       { name: "weights", type: "WeightsInput" },
       { name: "options", type: "LoadOptions", initializer: "{}" },
     ],
@@ -137,7 +129,7 @@ and the session announced in \`options.session\` exceed its memory.
       `Runs the package's self-test on a device: the same model at reduced sizes, with weights from a seeded generator, against the logits
 that the compiler's float64 interpreter computed. It reads none of the model's weights.`,
     ],
-    parameters: [{ name: "device", type: "Device | GPUAdapter" }],
+    parameters: [{ name: "device", type: "Device | PlatformAdapter" }],
     returnType: "Promise<SelfTestResult>",
     statements: ["return runSelfTest(device instanceof Device ? device : await openDevice(device));"],
   });
