@@ -2,7 +2,7 @@
  * The device memory of a model and of its sessions.
  */
 import { bufferUsage, type Device } from "./device.js";
-import { OutOfMemory } from "./errors.js";
+import { ManifestError, OutOfMemory } from "./errors.js";
 import { evaluate } from "./expr.js";
 import type { BindingSource, Manifest } from "./manifest.js";
 import type { PackedWeight } from "./packing.js";
@@ -109,7 +109,7 @@ export class BufferTable {
   /** A buffer of the manifest, which may share memory with others. */
   working(name: string): BoundBuffer {
     const info = this.#manifest.buffers.find((buffer) => buffer.name === name);
-    if (info === undefined) throw new Error(`the manifest has no buffer ${name}`);
+    if (info === undefined) throw new ManifestError("buffers", `there is no ${name}`);
     const size = roundUp(Math.max(1, evaluate(info.length, this.#shape.symbols) * elementBytes[info.element]));
     return { buffer: this.#whole(this.#session, info.slot).buffer, size };
   }
@@ -123,7 +123,7 @@ export class BufferTable {
 
   #whole(buffers: ReadonlyMap<string, GPUBuffer>, name: string): BoundBuffer {
     const buffer = buffers.get(name);
-    if (buffer === undefined) throw new Error(`no buffer is named ${name}`);
+    if (buffer === undefined) throw new ManifestError("bindings", `nothing is stored as ${name}`);
     return { buffer, size: buffer.size };
   }
 }

@@ -46,7 +46,10 @@ export interface Requirements {
 export async function openDevice(adapter: GPUAdapter): Promise<Device> {
   const requiredFeatures = usefulFeatures.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
   const requiredLimits: Record<string, number> = {};
-  for (const name of usefulLimits) requiredLimits[name] = adapter.limits[name];
+  for (const name of usefulLimits) {
+    // Limits that an older implementation does not know cannot be asked for.
+    if (adapter.limits[name] !== undefined) requiredLimits[name] = adapter.limits[name];
+  }
   const description = describeAdapter(adapter);
   try {
     return new Device(await adapter.requestDevice({ requiredFeatures, requiredLimits }), description);

@@ -1,6 +1,7 @@
 /** Runs compiled packages on any WebGPU device. */
 export { type AdapterDescription, describeAdapter } from "./adapter-info.js";
 export { type ByteSource, memorySource } from "./byte-source.js";
+export { checkManifest, parseManifest } from "./check-manifest.js";
 export { type Checkpoint, type LoadProgress, openSafetensors, openShardedSafetensors } from "./checkpoint.js";
 export { Device, openDevice } from "./device.js";
 export * from "./errors.js";

@@ -2,11 +2,12 @@
  * A model on a device: compiled kernels and weights, shared by any number of sessions.
  */
 import { allocate, partName, plannedWeightBuffers } from "./buffers.js";
+import { checkManifest } from "./check-manifest.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { Device } from "./device.js";
 import { ManifestError } from "./errors.js";
 import { everyOf, KernelSet, type ReadText } from "./kernels.js";
-import { type Manifest, manifestVersion } from "./manifest.js";
+import type { Manifest } from "./manifest.js";
 import { findMisfits, type PackedWeight, planWeights, weightBytes } from "./packing.js";
 import { decodeContext } from "./phase-context.js";
 import { callsOfPhase } from "./program.js";
@@ -34,7 +35,9 @@ export interface LoadOptions extends UploadOptions {
  */
 export async function loadModel(device: Device, source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   const { manifest, readText, checkpoint } = source;
-  assertRunnable(manifest);
+  checkManifest(manifest);
+  if (manifest.target !== "webgpu")
+    throw new ManifestError("target", `compiled for ${manifest.target}, not for webgpu`);
   device.assertOffers(manifest.requires);
 
   const weights = planWeights(manifest, device.limits);
@@ -62,18 +65,6 @@ export async function loadModel(device: Device, source: ModelSource, options: Lo
 /** Compiles what every decode step of a session of this shape runs. */
 async function compileDecode(model: Model, shape: SessionShape): Promise<void> {
   await model.kernels.compiled(callsOfPhase(decodeContext(model, shape), { head: true }).map(({ kernel }) => kernel));
-}
-
-function assertRunnable(manifest: Manifest): void {
-  if (manifest.format !== "phdc-package") throw new ManifestError("format", "this is no phdc package");
-  if (manifest.version !== manifestVersion) {
-    throw new ManifestError(
-      "version",
-      `version ${manifest.version} is not ${manifestVersion}, which this run time executes`,
-    );
-  }
-  if (manifest.target !== "webgpu")
-    throw new ManifestError("target", `compiled for ${manifest.target}, not for webgpu`);
 }
 
 export class Model {

@@ -1,6 +1,7 @@
 /**
  * From the steps of a phase to dispatches: choices are made, formulas evaluated, parameters laid out.
  */
+import { ManifestError } from "./errors.js";
 import { type Environment, evaluate } from "./expr.js";
 import type { BindingSource, Manifest, Phase, SampleParameter, Step } from "./manifest.js";
 import type { WeightPart } from "./packing.js";
@@ -133,8 +134,12 @@ function callOf(
   sample: SampleValues | undefined,
 ): Call[] {
   const choice = step.choices.find(({ when }) => when === undefined || evaluate(when, env) !== 0);
-  if (choice === undefined) throw new Error(`no choice of the step ${step.name} applies`);
-  const [x, y, z] = choice.workgroups.map((formula) => evaluate(formula, env));
+  if (choice === undefined) throw new ManifestError(step.name, "none of the choices applies");
+  const counts = choice.workgroups.map((formula) => evaluate(formula, env));
+  if (!counts.every((count) => Number.isSafeInteger(count) && count >= 0)) {
+    throw new ManifestError(step.name, `${counts.join(" × ")} workgroups make no sense`);
+  }
+  const [x, y, z] = counts;
   // A step without rows to work on, as the hidden rows of a layer that nobody demands.
   if (x === 0 || y === 0 || z === 0) return [];
   const parameters: Record<string, number> = {};

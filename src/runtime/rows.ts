@@ -148,8 +148,9 @@ export function decodeTable(
   return {
     rows,
     words,
-    input: (layer) => last(input[layer]!),
-    query: (layer) => last(query[layer]!),
+    // A model without layers embeds what it predicts from.
+    input: (layer) => last(input[layer] ?? 1),
+    query: (layer) => last(query[layer] ?? 1),
     output: last(1),
   };
 }

@@ -2,7 +2,7 @@
  * How large a session is: the values of its symbols and every buffer it needs, known before anything is allocated.
  */
 import { type ControlLayout, layOutControl } from "./control.js";
-import { OutOfMemory, RequestError } from "./errors.js";
+import { ManifestError, OutOfMemory, RequestError } from "./errors.js";
 import { evaluate } from "./expr.js";
 import type { Element, KeyStore, Manifest } from "./manifest.js";
 import { countRows, type RowModel } from "./rows.js";
@@ -158,6 +158,8 @@ function clampToSymbol(manifest: Manifest, name: string, value: number): number 
 }
 
 function planned(name: string, purpose: BufferPurpose, bytes: number): PlannedBuffer {
+  if (!Number.isSafeInteger(bytes) || bytes < 0)
+    throw new ManifestError(name, `a buffer of ${bytes} bytes makes no sense`);
   return { name, purpose, bytes: roundUp(Math.max(bytes, 1)) };
 }
 

@@ -4,19 +4,9 @@ import { openSafetensors } from "../../../src/runtime/checkpoint.js";
 import { bytesOf } from "../../../src/runtime/dtype.js";
 import { WeightsError } from "../../../src/runtime/errors.js";
 import { writeSafetensors } from "../../../src/runtime/safetensors.js";
+import { randomNumbers } from "./random.js";
 
 const mutations = 10_000;
-
-/** mulberry32: small, seeded, good enough to pick mutations. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
 
 const file = writeSafetensors(
   [
