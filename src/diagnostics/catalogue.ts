@@ -15,24 +15,34 @@ import { usageDiagnostics } from "./catalogue-usage.js";
 import { weightDiagnostics } from "./catalogue-weights.js";
 import type { DiagnosticConstructor, DiagnosticEntry } from "./define.js";
 
-export const stages = [
-  { prefix: "PHD00", name: "Syntax", diagnostics: syntaxDiagnostics },
-  { prefix: "PHD01", name: "Names", diagnostics: nameDiagnostics },
-  { prefix: "PHD02", name: "Types and shapes", diagnostics: shapeDiagnostics },
-  { prefix: "PHD03", name: "Parameters", diagnostics: paramDiagnostics },
-  { prefix: "PHD04", name: "The attend relation", diagnostics: relationDiagnostics },
-  { prefix: "PHD05", name: "Import of config.json", diagnostics: importDiagnostics },
-  { prefix: "PHD06", name: "Weights", diagnostics: weightDiagnostics },
-  { prefix: "PHD07", name: "Devices and run time", diagnostics: deviceDiagnostics },
-  { prefix: "PHD08", name: "Packages and manifests", diagnostics: packageDiagnostics },
-  { prefix: "PHD09", name: "Usage of the command line", diagnostics: usageDiagnostics },
-] as const;
+export interface Stage {
+  /** `PHD` and the first two digits of its codes. */
+  readonly prefix: string;
+  readonly name: string;
+  /** In the order of their codes. */
+  readonly entries: readonly DiagnosticEntry<never>[];
+}
+
+function stage(prefix: string, name: string, diagnostics: object): Stage {
+  const entries = (Object.values(diagnostics) as DiagnosticConstructor<never>[]).map((construct) => construct.entry);
+  return { prefix, name, entries: entries.sort((a, b) => (a.code < b.code ? -1 : 1)) };
+}
+
+export const stages: readonly Stage[] = [
+  stage("PHD00", "Syntax", syntaxDiagnostics),
+  stage("PHD01", "Names", nameDiagnostics),
+  stage("PHD02", "Types and shapes", shapeDiagnostics),
+  stage("PHD03", "Parameters", paramDiagnostics),
+  stage("PHD04", "The attend relation", relationDiagnostics),
+  stage("PHD05", "Import of config.json", importDiagnostics),
+  stage("PHD06", "Weights", weightDiagnostics),
+  stage("PHD07", "Devices and run time", deviceDiagnostics),
+  stage("PHD08", "Packages and manifests", packageDiagnostics),
+  stage("PHD09", "Usage of the command line", usageDiagnostics),
+];
 
 /** All entries, in the order of their codes. */
-export const catalogue: readonly DiagnosticEntry<never>[] = stages
-  .flatMap((stage) => Object.values(stage.diagnostics) as DiagnosticConstructor<never>[])
-  .map((construct) => construct.entry)
-  .sort((a, b) => (a.code < b.code ? -1 : 1));
+export const catalogue: readonly DiagnosticEntry<never>[] = stages.flatMap(({ entries }) => entries);
 
 /** The entry of a code such as `PHD0123`, for `phdc explain`. */
 export function findEntry(code: string): DiagnosticEntry<never> | undefined {

@@ -1,6 +1,6 @@
 /** The pages of docs/diagnostics/: one for each code, and the index. */
 import { catalogue, stages } from "./catalogue.js";
-import type { DiagnosticConstructor, DiagnosticEntry } from "./define.js";
+import type { DiagnosticEntry } from "./define.js";
 
 /** Paragraphs are separated by empty lines in the entry; within one, Markdown wraps. */
 export function renderPage(entry: DiagnosticEntry<never>): string {
@@ -19,12 +19,9 @@ ${entry.example}
 
 /** All codes by stage, each linked to its page. */
 export function renderIndex(): string {
-  const sections = stages.flatMap(({ prefix, name, diagnostics }) => {
-    const entries = (Object.values(diagnostics) as DiagnosticConstructor<never>[]).map(({ entry }) => entry);
+  const sections = stages.flatMap(({ prefix, name, entries }) => {
     if (entries.length === 0) return [];
-    const lines = entries
-      .sort((a, b) => (a.code < b.code ? -1 : 1))
-      .map(({ code, title }) => `- [${code}](${code}.md): ${title}`);
+    const lines = entries.map(({ code, title }) => `- [${code}](${code}.md): ${title}`);
     return [`## ${name} (${prefix}xx)`, "", ...lines, ""];
   });
   return `# Diagnostics
