@@ -1,0 +1,130 @@
+/**
+ * Buffers may share memory only if no value is overwritten before it is read.
+ *
+ * Replays a graph's steps and remembers which value each slot holds; every read must find its value there. An operation may write over
+ * one of its operands only where each invocation reads just the element that it writes.
+ */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Block, Graph, Op, ValueId } from "../../../src/ir/graph/ops.js";
+import { hasRows } from "../../../src/ir/graph/types.js";
+import { eachOperand, elementOperands } from "../../../src/ir/graph/walk.js";
+import { fuse } from "../../../src/passes/fuse/fuse.js";
+import { runPasses } from "../../../src/passes/pass.js";
+import { simplify } from "../../../src/passes/simplify/simplify.js";
+import { annotateRows } from "../../../src/passes/tokens/annotate-rows.js";
+import { repeatTokens } from "../../../src/passes/tokens/repeat-tokens.js";
+import { type Copy, placeValues } from "../../../src/schedule/place-values.js";
+import { predicateOf } from "../../support/predicates.js";
+import { randomGraphs } from "../../support/random-graph.js";
+import { buildTransformer } from "../../support/transformer.js";
+
+const passes = [repeatTokens, ...simplify, annotateRows, ...fuse];
+
+describe("the memory of activations", () => {
+  it("never overwrites what is still read, in any graph", () => {
+    fc.assert(
+      fc.property(randomGraphs, (graph) => replay(runPasses(passes, graph))),
+      { numRuns: 150, endOnFailure: true },
+    );
+  });
+
+  it("keeps the residual stream in one buffer from the first layer to the last", () => {
+    const graph = runPasses(
+      passes,
+      buildTransformer({
+        ...{ vocab: 9, layers: 3, dim: 8, heads: 2, kvHeads: 1, headDim: 4, ffn: 12, copies: 2 },
+        predicate: predicateOf({ variant: "phd", copies: 2 }),
+      }),
+    );
+    const places = placeValues(graph);
+    const loop = graph.body.ops.find((op) => op.kind === "layers")!;
+    const { body } = loop.kind === "layers" ? loop.classes[0]! : expect.fail("no layers");
+    const stream = [...body.args.map(({ id }) => id), ...body.yields, ...loop.results.map(({ id }) => id)];
+    expect(new Set(stream.map((value) => places.bufferOf(value))).size).toBe(1);
+    expect([places.before, places.afterLayer]).toEqual([[], [[]]]);
+  });
+});
+
+function replay(graph: Graph): void {
+  const places = placeValues(graph);
+  const slots = new Map(places.buffers.map(({ name, slot }) => [name, slot]));
+  const slotOf = (buffer: string) => slots.get(buffer)!;
+  /** What each slot holds, and under which buffer it was written. */
+  const held = new Map<string, { readonly buffer: string; readonly value: ValueId }>();
+  const rows = new Set<ValueId>();
+
+  const read = (value: ValueId, by: string) => {
+    const buffer = places.bufferOf(value);
+    const content = held.get(slotOf(buffer));
+    if (content?.value !== value || content.buffer !== buffer) {
+      expect.fail(`${by} reads value ${value} from ${buffer}, which holds ${JSON.stringify(content)}`);
+    }
+  };
+  const write = (value: ValueId, buffer = places.bufferOf(value)) => held.set(slotOf(buffer), { buffer, value });
+  /** The value goes by another name from here on, in the same memory. */
+  const rename = (from: ValueId, to: ValueId) => {
+    read(from, "a layer's edge");
+    expect(places.bufferOf(to)).toBe(places.bufferOf(from));
+    write(to);
+  };
+  const move = ({ from, to }: Copy) => {
+    const content = held.get(slotOf(from));
+    expect(content?.buffer).toBe(from);
+    expect(slotOf(from)).not.toBe(slotOf(to));
+    write(content!.value, to);
+  };
+
+  const run = (op: Op) => {
+    const [result] = op.results;
+    if (!hasRows(result!.type) || op.kind === "input") return;
+    rows.add(result!.id);
+    const operands = [...eachOperand(op)].filter((value) => rows.has(value));
+    for (const operand of operands) read(operand, op.kind);
+    if (op.kind === "select-copy") return rename(op.input, result!.id);
+    const elementwise = elementwiseOperands(op);
+    for (const operand of operands) {
+      const shared = slotOf(places.bufferOf(operand)) === slotOf(places.bufferOf(result!.id));
+      const safe = elementwise.has(operand) && places.bufferOf(operand) === places.bufferOf(result!.id);
+      if (shared && !safe) expect.fail(`${op.kind} overwrites value ${operand}, which other invocations still read`);
+    }
+    write(result!.id);
+  };
+  const runBlock = (block: Block) => block.ops.forEach(run);
+
+  for (const op of graph.body.ops) {
+    if (op.kind !== "layers") {
+      run(op);
+      continue;
+    }
+    places.before.forEach(move);
+    let carried: readonly ValueId[] = op.inputs;
+    // Twice round, so that every class follows every other.
+    for (const index of [...op.classOf, ...op.classOf.toReversed()]) {
+      const { body } = op.classes[index]!;
+      for (const [at, { id }] of body.args.entries()) {
+        rows.add(id);
+        // A move has brought the value to the carried buffer under its own number.
+        const buffer = places.bufferOf(id);
+        expect(held.get(slotOf(buffer))).toEqual({ buffer, value: carried[at] });
+      }
+      for (const { id } of body.args) write(id);
+      runBlock(body);
+      places.afterLayer[index]!.forEach(move);
+      carried = body.yields;
+    }
+    for (const [at, { id }] of op.results.entries()) {
+      rows.add(id);
+      const buffer = places.bufferOf(id);
+      expect(held.get(slotOf(buffer))).toEqual({ buffer, value: carried[at] });
+    }
+    for (const { id } of op.results) write(id);
+  }
+}
+
+/** Operands that each invocation reads only where it writes. */
+function elementwiseOperands(op: Op): ReadonlySet<ValueId> {
+  if (op.kind === "map") return new Set(elementOperands(op.expression));
+  if (op.kind !== "fused-linear" && op.kind !== "norm") return new Set();
+  return new Set(elementOperands(op.epilogue).filter((value) => value !== op.input));
+}
