@@ -82,6 +82,18 @@ describe("the interpreter reports", () => {
     expect(() => run(kernel, 8, { flag: 1 })).toThrow("barrier: invocation 3 does not reach it");
   });
 
+  it("loop bounds that differ between invocations that meet in the loop", () => {
+    const legal = build((k) => {
+      k.readWrite("y", "f32");
+      k.for("round", { to: k.param("rounds") }, () => k.barrier());
+    });
+    const [loop] = legal.body;
+    if (loop?.kind !== "for") throw new Error("the kernel begins with a loop");
+    // The verifier would refuse this one.
+    const kernel = { ...legal, body: [{ ...loop, end: builtin("local_id") }] };
+    expect(() => run(kernel, 8, { rounds: 1 })).toThrow("the bounds of the loop over round differ between invocations");
+  });
+
   it("an integer divided by zero", () => {
     const kernel = build((k) => k.readWrite("y", "f32").set(k.localId, i32(5).div(k.param("divisor", "i32")).toF32()));
     expect(() => run(kernel, 8, { divisor: 0 })).toThrow("an integer is divided by zero");
