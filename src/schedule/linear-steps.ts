@@ -6,7 +6,7 @@ import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinn
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
 import type { BindingSource, Step } from "../runtime/manifest.js";
 import { bindExpression } from "./element-operands.js";
-import { partialsBindings } from "./merged-attention.js";
+import { mostMergedRows, partialsBindings } from "./merged-attention.js";
 import { logitsBuffer } from "./place-values.js";
 import { buffer, type Choice, finishStep, type Situation, type Workshop, weight } from "./step-builder.js";
 
@@ -124,21 +124,22 @@ function columnsOfPart(base: number, count: number, outputs: number): { base: Ex
 function linearChoices(shop: Workshop, options: LinearOptions, columns: Expr): Choice[] {
   const { kernels, capabilities } = shop;
   const limit = capabilities.limits.maxWorkgroupsPerDimension;
-  const choices: Choice[] = skinnyRows.map((rows) => {
+  const sizes = skinnyRows.filter((rows) => !options.merge || rows <= mostMergedRows);
+  const choices: Choice[] = sizes.map((rows) => {
     const blocks = ceilDiv(columns, skinnyColumns(options));
     const small = typeof blocks === "number" && blocks <= limit;
-    const last = rows === skinnyRows.at(-1);
+    const most = skinnyRows.at(-1);
     return {
-      when: le("row_count", last ? mostSkinnyRows : rows),
+      when: le("row_count", rows === most ? mostSkinnyRows : rows),
       kernel: kernels.get("skinny-linear", { ...options, rows }, skinnyLinear),
       workgroups: [
         small ? blocks : min(blocks, limit),
-        last ? ceilDiv("row_count", rows) : 1,
+        rows === most ? ceilDiv("row_count", rows) : 1,
         small ? 1 : ceilDiv(blocks, limit),
       ],
     };
   });
-  // A merge of splits is worth its while for few rows only.
+  // A merge stands under a condition that excludes more rows.
   if (!tileFits(options) || options.merge) return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
   const tiled = kernels.get("tiled-linear", options, tiledLinear);
   return [

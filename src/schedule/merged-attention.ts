@@ -24,8 +24,10 @@ export interface Merge {
  * the time of a dispatch.
  */
 const rereadBytes = 2 ** 24;
-/** Splits times rows; beyond it the loop over splits is longer than the product. */
-const mostParts = 128;
+/** More rows are merged once, by themselves: the kernel writes the loop over splits out for each of them. */
+export const mostMergedRows = 4;
+/** Splits times rows; beyond it the loops over splits are longer than the product. */
+const mostParts = 64;
 
 /** Products whose input is an attention that nothing else reads. */
 export function mergedAttentions(graph: Graph): ReadonlyMap<FusedLinear, Merge> {
@@ -40,7 +42,8 @@ export function mergedAttentions(graph: Graph): ReadonlyMap<FusedLinear, Merge> 
       const reread = heads * width * rowWidth(reader.results[0]!.type);
       const most = Math.min(mostParts, Math.floor(rereadBytes / reread));
       if (most < 1) continue;
-      merges.set(reader, { attention, shape: { heads, kvHeads, width }, when: le(mul("row_count", "splits"), most) });
+      const when = mul(le("row_count", mostMergedRows), le(mul("row_count", "splits"), most));
+      merges.set(reader, { attention, shape: { heads, kvHeads, width }, when });
     }
   }
   return merges;

@@ -183,6 +183,66 @@ describe("a skinny product", () => {
   });
 });
 
+describe("a product that merges the splits of attention", () => {
+  /** Splits of rows of attention, some of them without keys, and the merged rows. */
+  function splitRows(rows: number, heads: number, width: number, splits: number) {
+    const values = randomFloats(7, rows * heads * splits * width);
+    const stats = randomFloats(8, rows * heads * splits * 2, 3);
+    const merged = new Float64Array(rows * heads * width);
+    for (let head = 0; head < rows * heads; head++) {
+      const weights = Array.from({ length: splits }, (_, split) => {
+        const at = head * splits + split;
+        const empty = split > 0 && (head + split) % 3 === 0;
+        stats[2 * at] = empty ? -1e30 : stats[2 * at]!;
+        stats[2 * at + 1] = empty ? 0 : 1 + Math.abs(stats[2 * at + 1]!);
+        if (empty) values.fill(0, at * width, (at + 1) * width);
+        return 2 ** stats[2 * at]!;
+      });
+      const sum = weights.reduce((total, weight, split) => total + weight * stats[2 * (head * splits + split) + 1]!, 0);
+      for (let i = 0; i < width; i++) {
+        const total = weights.reduce(
+          (acc, weight, split) => acc + weight * values[(head * splits + split) * width + i]!,
+          0,
+        );
+        merged[head * width + i] = total / sum;
+      }
+    }
+    return { values, stats, merged };
+  }
+
+  it.each([1, 2, 4] as const)("gives %i rows what merging first would give, heads of any width", (rows) => {
+    for (const [heads, width] of [
+      [4, 6],
+      [2, 5],
+      [3, 8],
+    ] as const) {
+      for (const splits of [1, 3]) {
+        const [inputs, outputs] = [heads * width, 7];
+        const { values, stats, merged } = splitRows(rowBase + rows, heads, width, splits);
+        const weight = randomFloats(2, outputs * inputs);
+        const before = randomFloats(5, (rowBase + rows) * outputs);
+        const output = before.slice();
+        const merge = { heads, kvHeads: 1, width };
+        const options = { ...optionsOf({ inputs, outputs, rows, mode: "residual" }), rows, merge };
+        runKernel(skinnyLinear(options), {
+          buffers: { partial_values: values, partial_stats: stats, weight, output },
+          params: {
+            ...{ row_base: rowBase, row_count: rows, column_base: 0, column_count: outputs, part_base: 0, splits },
+          },
+          workgroups: [Math.ceil(outputs / skinnyColumns(options)), 1, 1],
+          detectRaces: true,
+        });
+        const expected = Array.from(before, (old, place) => {
+          const row = Math.floor(place / outputs);
+          if (row < rowBase) return old;
+          return old + matrixRow([...merged.subarray(row * inputs, (row + 1) * inputs)], weight, place % outputs);
+        });
+        expect(largestDifference(output, expected)).toBeLessThan(tolerance);
+      }
+    }
+  });
+});
+
 describe("a tiled product", () => {
   it("multiplies any number of rows and columns, tile edges or not", () => {
     for (const [rows, outputs] of [

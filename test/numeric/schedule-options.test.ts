@@ -173,7 +173,8 @@ describe("a decode step", () => {
       }
       // Queries, keys and values; output; gate and up; down.
       expect([...counts.keys()].filter((step) => step.startsWith("0 "))).toHaveLength(4);
-      for (const layer of [0, 1, 2]) expect(perLayer.get(layer)).toBeLessThanOrEqual(6);
+      // Up to four rows the output projection merges the splits; more rows take a dispatch for that.
+      for (const layer of [0, 1, 2]) expect(perLayer.get(layer)).toBeLessThanOrEqual(copies <= 4 ? 6 : 7);
     }
   });
 
