@@ -72,16 +72,27 @@ export function emitElement(
       return read(expression.name);
     case "unary":
       return applyUnary(expression.function, k.let("operand", emit(expression.input)));
-    case "binary": {
-      const [left, right] = [emit(expression.left), emit(expression.right)];
-      return { add: left.add, subtract: left.sub, multiply: left.mul }[expression.function](right);
-    }
+    case "binary":
+      return applyBinary(expression.function, emit(expression.left), emit(expression.right));
     case "scale": {
       const scaled = expression.factor === 1 ? emit(expression.input) : emit(expression.input).mul(expression.factor);
       return expression.offset === 0 ? scaled : scaled.add(expression.offset);
     }
     default:
       return unreachable(expression);
+  }
+}
+
+function applyBinary(name: BinaryFunction, left: Value, right: Value): Value {
+  switch (name) {
+    case "add":
+      return left.add(right);
+    case "subtract":
+      return left.sub(right);
+    case "multiply":
+      return left.mul(right);
+    default:
+      return unreachable(name);
   }
 }
 
