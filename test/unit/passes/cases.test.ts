@@ -13,12 +13,14 @@ import { runPasses } from "../../../src/passes/pass.js";
 import { graphPipeline } from "../../../src/passes/pipeline.js";
 
 const folder = join(import.meta.dirname, "../../cases");
+const pages = join(import.meta.dirname, "../../../docs/passes");
 const separator = "# expect:\n";
 const passNames = [...new Set(graphPipeline.map(({ name }) => name))];
 
 describe("golden cases", () => {
-  it("there is a folder for every pass", () => {
+  it("there is a folder and a page for every pass", () => {
     expect(readdirSync(folder).sort()).toEqual([...passNames].sort());
+    expect(readdirSync(pages)).toEqual(expect.arrayContaining(passNames.map((name) => `${name}.md`)));
   });
 
   for (const pass of passNames) {

@@ -44,7 +44,9 @@ describe("what no kernel can do", () => {
 
   it("arithmetic on a vector that grows without bound", () => {
     const doubled = Array.from({ length: 40 }, (_, i) => `let w${i + 1} = w${i} * w${i}`);
-    expect(reportOf(['let w0 = weight "a" [dim]', ...doubled, "x = rms_norm(x, w40)"].join("\n"))).toMatchInlineSnapshot(`
+    expect(
+      reportOf(['let w0 = weight "a" [dim]', ...doubled, "x = rms_norm(x, w40)"].join("\n")),
+    ).toMatchInlineSnapshot(`
       "error[PHD0218]: Arithmetic on a weight expands to more than 64 parts
         model.phd:19:10
       19 | let w6 = w5 * w5
@@ -54,9 +56,7 @@ describe("what no kernel can do", () => {
   });
 
   it("a product over single heads", () => {
-    expect(
-      reportOf('x += merge(linear(split(x, 2), weight "a" [dim div 2, dim div 2]))'),
-    ).toMatchInlineSnapshot(`
+    expect(reportOf('x += merge(linear(split(x, 2), weight "a" [dim div 2, dim div 2]))')).toMatchInlineSnapshot(`
       "error[PHD0221]: \`linear\` works on rows, not on single heads
         model.phd:13:18
       13 |       x += merge(linear(split(x, 2), weight "a" [dim div 2, dim div 2]))
