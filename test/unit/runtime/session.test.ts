@@ -87,6 +87,33 @@ describe.each([
   });
 });
 
+describe("poison", () => {
+  it("shows a ring that gives keys up too early, and changes nothing else", async () => {
+    const { manifest, readText } = toyPackage(windowed);
+    const forgetful: typeof manifest = {
+      ...manifest,
+      stores: {
+        ...manifest.stores,
+        distinct: manifest.stores.distinct.map((ofLayer) =>
+          ofLayer.map((store) => (store.layout === "ring" ? { ...store, keep: store.keep - 1 } : store)),
+        ),
+      },
+    };
+    const run = async (of: typeof manifest, poison: boolean) => {
+      const model = await loadModel(device, { manifest: of, readText, checkpoint: await toyCheckpoint() });
+      const session = await model.openSession({ context: 24, poison });
+      const [logits] = await session.prefill([prompt(12)]);
+      const [next] = await session.decode([1]);
+      session.close();
+      model.close();
+      return [...logits!, ...next!];
+    };
+    expect(await run(manifest, true)).toEqual(await run(manifest, false));
+    // The ring has room for the key that it no longer keeps, so without poison nobody would notice in the first step.
+    expect(await run(forgetful, true)).not.toEqual(await run(manifest, false));
+  });
+});
+
 describe("generation", () => {
   async function collect(prompts: readonly number[][], context: number, options: GenerateOptions): Promise<number[][]> {
     const model = await load(windowed);
