@@ -23,7 +23,7 @@ import type { Scope } from "./scope.js";
 import { Equations } from "./size.js";
 
 /** Expressions evaluated per check. The largest example needs a few thousand; text that expands without bound meets this. */
-const mostSteps = 400_000;
+const mostSteps = 200_000;
 
 /** Expressions inside expressions, through calls of functions and rules. */
 const deepestEvaluation = 400;

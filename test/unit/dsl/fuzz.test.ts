@@ -8,9 +8,11 @@ import { describe, expect, it } from "vitest";
 import { DiagnosticCollector } from "../../../src/diagnostics/diagnostic.js";
 import { renderDiagnostics } from "../../../src/diagnostics/render-terminal.js";
 import { checkModel } from "../../../src/dsl/check/check-model.js";
+import type { Library } from "../../../src/dsl/check/definitions.js";
 import { formatSource } from "../../../src/dsl/syntax/format.js";
 import { parseFile } from "../../../src/dsl/syntax/parse.js";
 import { lexer } from "../../../src/dsl/syntax/tokens.js";
+import { stdLibrary } from "../../../src/generated/std-library.js";
 import { verifyGraph } from "../../../src/ir/graph/verify.js";
 import { lowerModel } from "../../../src/lower/lower-model.js";
 import { bundledTexts } from "./support.js";
@@ -40,9 +42,9 @@ const words = [
   ...'( ) [ ] { } , : . = == -> + - * / ^ % & " \u0000 \ud800 é \t'.split(" "),
 ];
 
-function mutate(number: number): string {
+function mutate(number: number, given?: readonly string[]): string {
   const random = generator(number);
-  const bases = random(4) === 0 ? texts : models;
+  const bases = given ?? (random(4) === 0 ? texts : models);
   let text = bases[random(bases.length)]!;
   for (let edits = 1 + random(3); edits > 0; edits--) {
     const tokens = lexer.tokenize(text).tokens;
@@ -85,18 +87,34 @@ function mutate(number: number): string {
 }
 
 /** Takes a text as far through the front end as it goes. */
-function compileFront(text: string): { accepted: boolean; reported: boolean } {
+function compileFront(text: string, library?: Library): { accepted: boolean; reported: boolean } {
   const diagnostics = new DiagnosticCollector();
   const source = { name: "mutant.phd", text };
   const file = parseFile(source, diagnostics);
-  const model = file === undefined ? undefined : checkModel(file, diagnostics);
+  const model = file === undefined ? undefined : checkModel(file, diagnostics, { library });
   if (model !== undefined) verifyGraph(lowerModel(model));
   if (file !== undefined) formatSource(source, diagnostics);
   const rendered = renderDiagnostics(diagnostics.diagnostics);
   return { accepted: model !== undefined, reported: rendered !== "" };
 }
 
+/** Models that use a mutated library instead of the one that comes with phdc. */
+function mutateLibrary(number: number): Library {
+  const random = generator(~number);
+  const names = Object.keys(stdLibrary);
+  const name = names[random(names.length)]!;
+  return { ...stdLibrary, [name]: mutate(number, [stdLibrary[name]!]) };
+}
+
 describe("the front end", () => {
+  it("answers models that use a mutated library", () => {
+    for (let number = 0; number < mutants / 20; number++) {
+      const library = mutateLibrary(number);
+      const { accepted, reported } = compileFront(models[number % models.length]!, library);
+      expect(accepted || reported, `library ${number}`).toBe(true);
+    }
+  }, 600_000);
+
   it(`answers ${mutants} mutated texts with a model or with diagnostics`, () => {
     let accepted = 0;
     for (let number = 0; number < mutants; number++) {

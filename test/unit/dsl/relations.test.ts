@@ -1,5 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { stdLibrary } from "../../../src/generated/std-library.js";
+import { printGraph } from "../../../src/ir/graph/print.js";
 import { printPredicate } from "../../../src/ir/graph/text/predicate-text.js";
 import { type Predicate, sees, type Token } from "../../../src/ir/relation/predicate.js";
 import { predicateOf } from "../../support/predicates.js";
@@ -60,6 +62,18 @@ describe("a predicate", () => {
   it("does not depend on the names of rules", () => {
     const above = "rule mine(first, second, reach) = phd_swa(first, second, reach)";
     expect(printPredicate(relationOf("mine(q, k, W)", {}, above))).toBe(printPredicate(relationOf("phd_swa(q, k, W)")));
+  });
+
+  it("does not depend on the names of the library", () => {
+    const names = [...stdLibrary["phd.phd"]!.matchAll(/^(?:rule|index) (\w+)/gm)].map((match) => match[1]!);
+    const rename = (text: string) =>
+      text.replaceAll(/\b[a-z_]+(?=\()/g, (name) => (names.includes(name) ? `renamed_${names.indexOf(name)}` : name));
+    const library = { ...stdLibrary, "phd.phd": rename(stdLibrary["phd.phd"]!) };
+    for (const attend of ["vanilla(q, k)", "naive(q, k)", "phd_cswa(q, k, 3, 4)", "phd_swa_positions(q, k, 2)"]) {
+      const text = modelText({ attend });
+      expect(rename(text)).not.toBe(text);
+      expect(printGraph(graphOf(rename(text), { library }))).toBe(printGraph(graphOf(text)));
+    }
   });
 
   it("may use rules of the model, which see its parameters", () => {
