@@ -17,12 +17,19 @@ export function vectorOf(scalar: ScalarType, width: 1 | VectorWidth): ValueType 
 }
 
 export function scalarOf(type: ValueType): ScalarType {
-  return (type.startsWith("vec") ? type.slice(5, -1) : type) as ScalarType;
+  return parts.get(type)!.scalar;
 }
 
 export function widthOf(type: ValueType): 1 | VectorWidth {
-  return type.startsWith("vec") ? (Number(type[3]) as VectorWidth) : 1;
+  return parts.get(type)!.width;
 }
+
+/** Types are taken apart for every node of every kernel, so each is taken apart once. */
+const parts: ReadonlyMap<string, { readonly scalar: ScalarType; readonly width: 1 | VectorWidth }> = new Map(
+  scalarTypes.flatMap((scalar) =>
+    ([1, 2, 4] as const).map((width) => [vectorOf(scalar, width), { scalar, width }] as const),
+  ),
+);
 
 export function isFloat(type: ValueType): boolean {
   const scalar = scalarOf(type);
@@ -46,6 +53,5 @@ export function bytesOf(type: ValueType): number {
 }
 
 export function isValueType(text: string): text is ValueType {
-  const match = /^vec[24]<(\w+)>$/.exec(text);
-  return (scalarTypes as readonly string[]).includes(match ? match[1]! : text);
+  return parts.has(text);
 }

@@ -20,48 +20,100 @@ export class Value {
     return this.expression.type;
   }
 
-  add = (other: Operand): Value => arithmetic("add", this, other);
-  sub = (other: Operand): Value => arithmetic("sub", this, other);
-  mul = (other: Operand): Value => arithmetic("mul", this, other);
+  add(other: Operand): Value {
+    return arithmetic("add", this, other);
+  }
+  sub(other: Operand): Value {
+    return arithmetic("sub", this, other);
+  }
+  mul(other: Operand): Value {
+    return arithmetic("mul", this, other);
+  }
   /** Integers truncate toward zero; see `floorDiv` in from-integer.ts for floor division of signed values. */
-  div = (other: Operand): Value => arithmetic("div", this, other);
+  div(other: Operand): Value {
+    return arithmetic("div", this, other);
+  }
   /** The remainder of `div`; it has the sign of the left side. */
-  rem = (other: Operand): Value => arithmetic("rem", this, other);
+  rem(other: Operand): Value {
+    return arithmetic("rem", this, other);
+  }
 
-  eq = (other: Operand): Value => compare("eq", this, other);
-  ne = (other: Operand): Value => compare("ne", this, other);
-  lt = (other: Operand): Value => compare("lt", this, other);
-  le = (other: Operand): Value => compare("le", this, other);
-  gt = (other: Operand): Value => compare("gt", this, other);
-  ge = (other: Operand): Value => compare("ge", this, other);
+  eq(other: Operand): Value {
+    return compare("eq", this, other);
+  }
+  ne(other: Operand): Value {
+    return compare("ne", this, other);
+  }
+  lt(other: Operand): Value {
+    return compare("lt", this, other);
+  }
+  le(other: Operand): Value {
+    return compare("le", this, other);
+  }
+  gt(other: Operand): Value {
+    return compare("gt", this, other);
+  }
+  ge(other: Operand): Value {
+    return compare("ge", this, other);
+  }
 
-  and = (other: Operand): Value => logic("and", this, other);
-  or = (other: Operand): Value => logic("or", this, other);
-  not = (): Value => apply("not", this);
+  and(other: Operand): Value {
+    return logic("and", this, other);
+  }
+  or(other: Operand): Value {
+    return logic("or", this, other);
+  }
+  not(): Value {
+    return apply("not", this);
+  }
 
-  bitAnd = (other: Operand): Value => bits("bit-and", this, other);
-  bitOr = (other: Operand): Value => bits("bit-or", this, other);
-  bitXor = (other: Operand): Value => bits("bit-xor", this, other);
-  shl = (count: Operand): Value => shift("shl", this, count);
+  bitAnd(other: Operand): Value {
+    return bits("bit-and", this, other);
+  }
+  bitOr(other: Operand): Value {
+    return bits("bit-or", this, other);
+  }
+  bitXor(other: Operand): Value {
+    return bits("bit-xor", this, other);
+  }
+  shl(count: Operand): Value {
+    return shift("shl", this, count);
+  }
   /** Copies the sign of an i32, fills a u32 with zeros. */
-  shr = (count: Operand): Value => shift("shr", this, count);
+  shr(count: Operand): Value {
+    return shift("shr", this, count);
+  }
 
-  neg = (): Value => apply("neg", this);
+  neg(): Value {
+    return apply("neg", this);
+  }
 
-  toF32 = (): Value => convert(this, "f32");
-  toF16 = (): Value => convert(this, "f16");
-  toI32 = (): Value => convert(this, "i32");
-  toU32 = (): Value => convert(this, "u32");
+  toF32(): Value {
+    return convert(this, "f32");
+  }
+  toF16(): Value {
+    return convert(this, "f16");
+  }
+  toI32(): Value {
+    return convert(this, "i32");
+  }
+  toU32(): Value {
+    return convert(this, "u32");
+  }
   /** To a scalar type that is a compile-time parameter of the kernel. */
-  to = (scalar: ScalarType): Value => convert(this, scalar);
+  to(scalar: ScalarType): Value {
+    return convert(this, scalar);
+  }
   /** The same bits as another 32-bit type. */
-  bitcast = (scalar: "f32" | "i32" | "u32"): Value => new Value(make.bitcast(this.expression, scalar));
+  bitcast(scalar: "f32" | "i32" | "u32"): Value {
+    return new Value(make.bitcast(this.expression, scalar));
+  }
 
   /** One component of a vector; the only component of a scalar is itself. */
-  component = (index: number): Value =>
-    widthOf(this.type) === 1 && index === 0
-      ? new Value(this.expression)
-      : new Value(make.extract(this.expression, index));
+  component(index: number): Value {
+    if (widthOf(this.type) === 1 && index === 0) return new Value(this.expression);
+    return new Value(make.extract(this.expression, index));
+  }
 
   get x(): Value {
     return this.component(0);

@@ -74,27 +74,30 @@ class Verifier {
 
   declarations(): void {
     const { kernel } = this;
-    this.expect(/^[a-z][a-z0-9_]*$/.test(kernel.name), `the name "${kernel.name}" is not lower case with underscores`);
+    this.expect(
+      /^[a-z][a-z0-9_]*$/.test(kernel.name),
+      () => `the name "${kernel.name}" is not lower case with underscores`,
+    );
     const { workgroupSize } = kernel;
-    this.expect(Number.isInteger(workgroupSize) && workgroupSize > 0, `a workgroup of ${workgroupSize}`);
+    this.expect(Number.isInteger(workgroupSize) && workgroupSize > 0, () => `a workgroup of ${workgroupSize}`);
     for (const { name, type } of kernel.buffers) {
       this.declareOnce(name);
-      this.expect(!isBool(type), `buffer ${name} holds ${type}, which has no layout`);
+      this.expect(!isBool(type), () => `buffer ${name} holds ${type}, which has no layout`);
     }
     kernel.params.forEach(({ name, type, offset }, i) => {
       this.declareOnce(name);
-      this.expect(type === "u32" || type === "i32" || type === "f32", `param ${name} is ${type}`);
-      this.expect(offset === 4 * i, `param ${name} lies at ${offset}, not at ${4 * i}`);
+      this.expect(type === "u32" || type === "i32" || type === "f32", () => `param ${name} is ${type}`);
+      this.expect(offset === 4 * i, () => `param ${name} lies at ${offset}, not at ${4 * i}`);
     });
     for (const { name, type, length, atomic } of kernel.arrays) {
       this.declareOnce(name);
-      this.expect(Number.isInteger(length) && length > 0, `workgroup array ${name} of ${length}`);
-      this.expect(!isBool(type), `workgroup array ${name} holds ${type}, which has no layout`);
-      this.expect(!atomic || type === "u32", `atomic array ${name} holds ${type}, not u32`);
+      this.expect(Number.isInteger(length) && length > 0, () => `workgroup array ${name} of ${length}`);
+      this.expect(!isBool(type), () => `workgroup array ${name} holds ${type}, which has no layout`);
+      this.expect(!atomic || type === "u32", () => `atomic array ${name} holds ${type}, not u32`);
     }
     const used = inferRequirements(kernel).join(", ");
     const declared = kernel.requires.join(", ");
-    this.expect(used === declared, `requires [${declared}], but uses [${used}]`);
+    this.expect(used === declared, () => `requires [${declared}], but uses [${used}]`);
   }
 
   uniformity(): void {
@@ -107,7 +110,7 @@ class Verifier {
       if (statement.kind === "uniform-load") {
         this.expect(
           found.isUniform(statement.index),
-          `the index of the uniform load of ${statement.name} is not uniform`,
+          () => `the index of the uniform load of ${statement.name} is not uniform`,
         );
       }
     });
@@ -129,28 +132,28 @@ class Verifier {
       case "registers":
         this.expect(
           Number.isInteger(statement.length) && statement.length > 0,
-          `registers ${statement.name} of ${statement.length}`,
+          () => `registers ${statement.name} of ${statement.length}`,
         );
         this.declare(statement.name, { kind: "registers", type: statement.type, length: statement.length });
         return;
       case "assign": {
         const meaning = this.lookUp(statement.name);
-        this.expect(meaning?.kind === "var", `${statement.name} is assigned, but is no variable here`);
-        this.expectType(statement.value, meaning?.type, `an assignment to ${statement.name}`);
+        this.expect(meaning?.kind === "var", () => `${statement.name} is assigned, but is no variable here`);
+        this.expectType(statement.value, meaning?.type, () => `an assignment to ${statement.name}`);
         return;
       }
       case "store":
-        this.expectType(statement.value, this.elementType(statement), `a store to ${statement.name}`);
-        this.expect(this.isWritable(statement), `${statement.name} is stored to, but is read only`);
-        if (statement.when !== undefined) this.expectType(statement.when, "bool", `the condition of a store`);
+        this.expectType(statement.value, this.elementType(statement), () => `a store to ${statement.name}`);
+        this.expect(this.isWritable(statement), () => `${statement.name} is stored to, but is read only`);
+        if (statement.when !== undefined) this.expectType(statement.when, "bool", () => `the condition of a store`);
         return;
       case "atomic":
-        this.expect(this.isAtomic(statement.name), `${statement.name} is no atomic array`);
-        this.expectType(statement.value, "u32", `an atomic update of ${statement.name}`);
+        this.expect(this.isAtomic(statement.name), () => `${statement.name} is no atomic array`);
+        this.expectType(statement.value, "u32", () => `an atomic update of ${statement.name}`);
         if (statement.result !== undefined) this.declare(statement.result, { kind: "let", type: "u32" });
         return;
       case "if":
-        this.expectType(statement.condition, "bool", "a condition");
+        this.expectType(statement.condition, "bool", () => "a condition");
         this.block(statement.body, place);
         this.block(statement.otherwise, place);
         return;
@@ -158,42 +161,45 @@ class Verifier {
         this.for(statement);
         return;
       case "while":
-        this.expectType(statement.condition, "bool", "the condition of a loop");
-        this.expect(Number.isInteger(statement.limit) && statement.limit > 0, `a loop limit of ${statement.limit}`);
+        this.expectType(statement.condition, "bool", () => "the condition of a loop");
+        this.expect(
+          Number.isInteger(statement.limit) && statement.limit > 0,
+          () => `a loop limit of ${statement.limit}`,
+        );
         this.block(statement.body, { loop: "loop" });
         return;
       case "break":
-        this.expect(place.loop !== "none", "a break outside of loops");
-        this.expect(place.loop !== "unrolled", "a break in an unrolled loop");
+        this.expect(place.loop !== "none", () => "a break outside of loops");
+        this.expect(place.loop !== "unrolled", () => "a break in an unrolled loop");
         return;
       case "uniform-load": {
         const array = this.kernel.arrays.find(({ name }) => name === statement.array);
-        this.expect(array !== undefined, `uniform load of ${statement.array}, which is no workgroup array`);
-        this.expect(array?.atomic !== true, `uniform load of ${statement.array}, which is atomic: copy it first`);
-        this.expect(array?.type === statement.type, `uniform load of ${statement.array} as ${statement.type}`);
+        this.expect(array !== undefined, () => `uniform load of ${statement.array}, which is no workgroup array`);
+        this.expect(array?.atomic !== true, () => `uniform load of ${statement.array}, which is atomic: copy it first`);
+        this.expect(array?.type === statement.type, () => `uniform load of ${statement.array} as ${statement.type}`);
         this.declare(statement.name, { kind: "let", type: statement.type });
         return;
       }
       case "subgroup": {
         const { type } = statement.value;
-        this.expect(isFloat(type) || isInteger(type), `subgroup ${statement.op} of ${type}`);
+        this.expect(isFloat(type) || isInteger(type), () => `subgroup ${statement.op} of ${type}`);
         const takesLane = statement.op === "broadcast" || statement.op === "shuffle-xor";
         this.expect(
           takesLane === (statement.operand !== undefined),
-          `subgroup ${statement.op} and its lane do not match`,
+          () => `subgroup ${statement.op} and its lane do not match`,
         );
         this.declare(statement.name, { kind: "let", type });
         return;
       }
       case "mma":
-        this.expectType(statement.a, "vec4<u32>", "the left side of a matrix product");
-        this.expectType(statement.b, "vec2<u32>", "the right side of a matrix product");
-        this.expectType(statement.c, "vec4<f32>", "the sum of a matrix product");
+        this.expectType(statement.a, "vec4<u32>", () => "the left side of a matrix product");
+        this.expectType(statement.b, "vec2<u32>", () => "the right side of a matrix product");
+        this.expectType(statement.c, "vec4<f32>", () => "the sum of a matrix product");
         this.declare(statement.name, { kind: "let", type: "vec4<f32>" });
         return;
       case "matrix-load": {
         const array = this.kernel.arrays.find(({ name }) => name === statement.array);
-        this.expect(array?.type === "vec4<u32>", `a matrix load of ${statement.array}, which holds no vec4<u32>`);
+        this.expect(array?.type === "vec4<u32>", () => `a matrix load of ${statement.array}, which holds no vec4<u32>`);
         make.checkIndex(statement.index);
         this.declare(statement.name, { kind: "let", type: vectorOf("u32", statement.matrices) });
         return;
@@ -204,7 +210,7 @@ class Verifier {
       case "async-wait":
         this.expect(
           Number.isInteger(statement.pending) && statement.pending >= 0,
-          `a wait for ${statement.pending} groups`,
+          () => `a wait for ${statement.pending} groups`,
         );
         return;
       case "barrier":
@@ -219,25 +225,28 @@ class Verifier {
   private asyncCopy(copy: AsyncCopy): void {
     const array = this.kernel.arrays.find(({ name }) => name === copy.array);
     const buffer = this.kernel.buffers.find(({ name }) => name === copy.buffer);
-    this.expect(array !== undefined && !array.atomic, `an async copy to ${copy.array}, which is no workgroup array`);
-    this.expect(buffer?.access === "read", `an async copy from ${copy.buffer}, which is no read-only buffer`);
+    this.expect(
+      array !== undefined && !array.atomic,
+      () => `an async copy to ${copy.array}, which is no workgroup array`,
+    );
+    this.expect(buffer?.access === "read", () => `an async copy from ${copy.buffer}, which is no read-only buffer`);
     if (array === undefined || buffer === undefined) return;
-    this.expect(array.type === buffer.type, `an async copy from ${buffer.type} to ${array.type}`);
-    this.expect([4, 8, 16].includes(bytesOf(array.type)), `an async copy of ${bytesOf(array.type)} bytes`);
-    if (copy.when !== undefined) this.expectType(copy.when, "bool", "the condition of an async copy");
+    this.expect(array.type === buffer.type, () => `an async copy from ${buffer.type} to ${array.type}`);
+    this.expect([4, 8, 16].includes(bytesOf(array.type)), () => `an async copy of ${bytesOf(array.type)} bytes`);
+    if (copy.when !== undefined) this.expectType(copy.when, "bool", () => "the condition of an async copy");
   }
 
   private for(loop: For): void {
     const bounds = [loop.start, loop.end, loop.step];
-    this.expect(isInteger(loop.type), `${loop.variable} counts in ${loop.type}`);
-    for (const bound of bounds) this.expectType(bound, loop.type, `a bound of the loop over ${loop.variable}`);
+    this.expect(isInteger(loop.type), () => `${loop.variable} counts in ${loop.type}`);
+    for (const bound of bounds) this.expectType(bound, loop.type, () => `a bound of the loop over ${loop.variable}`);
     this.expect(
       loop.step.kind !== "constant" || loop.step.value > 0,
-      `the loop over ${loop.variable} does not advance`,
+      () => `the loop over ${loop.variable} does not advance`,
     );
     this.expect(
       !loop.unroll || bounds.every(({ kind }) => kind === "constant"),
-      `${loop.variable} is unrolled without constant bounds`,
+      () => `${loop.variable} is unrolled without constant bounds`,
     );
     const meaning: Meaning = { kind: "loop variable", type: loop.type };
     this.declareOnce(loop.variable);
@@ -245,7 +254,7 @@ class Verifier {
     const fixed = namesIn([loop.end, loop.step]);
     eachStatement(loop.body, (statement) => {
       const changes = (statement.kind === "assign" || statement.kind === "store") && fixed.has(statement.name);
-      this.expect(!changes, `the loop over ${loop.variable} changes its own bounds`);
+      this.expect(!changes, () => `the loop over ${loop.variable} changes its own bounds`);
     });
     this.block(loop.body, { loop: loop.unroll ? "unrolled" : "loop" }, [[loop.variable, meaning]]);
   }
@@ -254,21 +263,24 @@ class Verifier {
     eachExpression(whole, (expression) => {
       try {
         const { type } = remake(expression);
-        this.expect(type === expression.type, `${expression.kind} is typed ${expression.type}, not ${type}`);
+        this.expect(type === expression.type, () => `${expression.kind} is typed ${expression.type}, not ${type}`);
       } catch (error) {
         if (!(error instanceof InternalError)) throw error;
         this.problems.push(error.message);
       }
       if (expression.kind === "local") {
         const meaning = this.lookUp(expression.name);
-        this.expect(meaning !== undefined && meaning.kind !== "registers", `${expression.name} is not declared here`);
-        this.expectType(expression, meaning?.type, `a use of ${expression.name}`);
+        this.expect(
+          meaning !== undefined && meaning.kind !== "registers",
+          () => `${expression.name} is not declared here`,
+        );
+        this.expectType(expression, meaning?.type, () => `a use of ${expression.name}`);
       } else if (expression.kind === "param") {
         const param = this.kernel.params.find(({ name }) => name === expression.name);
-        this.expect(param !== undefined, `there is no param ${expression.name}`);
-        this.expectType(expression, param?.type, `a use of ${expression.name}`);
+        this.expect(param !== undefined, () => `there is no param ${expression.name}`);
+        this.expectType(expression, param?.type, () => `a use of ${expression.name}`);
       } else if (expression.kind === "load") {
-        this.expectType(expression, this.elementType(expression), `a load from ${expression.name}`);
+        this.expectType(expression, this.elementType(expression), () => `a load from ${expression.name}`);
       }
     });
   }
@@ -280,7 +292,7 @@ class Verifier {
         : space === "workgroup"
           ? this.kernel.arrays.find((array) => array.name === name)?.type
           : this.registerType(name);
-    this.expect(type !== undefined, `there is no ${space} memory named ${name} here`);
+    this.expect(type !== undefined, () => `there is no ${space} memory named ${name} here`);
     return type;
   }
 
@@ -309,16 +321,18 @@ class Verifier {
   }
 
   private declareOnce(name: string): void {
-    this.expect(!this.everDeclared.has(name), `${name} is declared twice`);
+    this.expect(!this.everDeclared.has(name), () => `${name} is declared twice`);
     this.everDeclared.add(name);
   }
 
-  private expectType(expression: Expression, type: ValueType | undefined, where: string): void {
-    this.expect(type === undefined || expression.type === type, `${where} takes ${type}, not ${expression.type}`);
+  private expectType(expression: Expression, type: ValueType | undefined, where: () => string): void {
+    const fits = type === undefined || expression.type === type;
+    this.expect(fits, () => `${where()} takes ${type}, not ${expression.type}`);
   }
 
-  private expect(condition: boolean, problem: string): void {
-    if (!condition) this.problems.push(problem);
+  /** Most expectations hold, so what to say is worked out only when one does not. */
+  private expect(condition: boolean, problem: () => string): void {
+    if (!condition) this.problems.push(problem());
   }
 }
 
