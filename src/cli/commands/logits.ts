@@ -4,7 +4,7 @@ import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
 import { writeSafetensors } from "../../runtime/safetensors.js";
 import { readSource } from "../files.js";
 import { readIds } from "../ids.js";
-import { openModel } from "../open-model.js";
+import { type OpenedModel, openModel } from "../open-model.js";
 import type { DeviceName, DtypeName, Settings } from "../options.js";
 import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
@@ -36,16 +36,8 @@ export async function logitsCommand(terminal: Terminal, path: string, options: L
       throw new UsageError(usageDiagnostics.prefillRange({ prefill, count: ids.length }));
     }
     await model.load({ batch: 1, context: ids.length });
-    const session = await model.openSession({ batch: 1, context: ids.length });
+    const logits = await logitsOf(model, ids, prefill);
     const rows = ids.length - prefill + 1;
-    const logits = new Float32Array(rows * vocab);
-    const [first] = await session.prefill([ids.slice(0, prefill)]);
-    logits.set(first!, 0);
-    for (let row = 1; row < rows; row++) {
-      const [next] = await session.decode([ids[prefill + row - 1]!]);
-      logits.set(next!, row * vocab);
-    }
-    session.close();
     const positions = Int32Array.from({ length: rows }, (_, row) => prefill - 1 + row);
     const file = writeSafetensors([
       { name: "logits", dtype: "F32", shape: [rows, vocab], bytes: bytesOf(logits) },
@@ -60,4 +52,22 @@ export async function logitsCommand(terminal: Terminal, path: string, options: L
     await model.close();
   }
   return exitCodes.ok;
+}
+
+/** Logits [n - N + 1, vocab] after a prompt of the first `prefill` of the ids, and after each of the others. The model is loaded. */
+export async function logitsOf(model: OpenedModel, ids: readonly number[], prefill: number): Promise<Float32Array> {
+  const { vocab } = model.program.manifest.model;
+  const session = await model.openSession({ batch: 1, context: ids.length });
+  try {
+    const logits = new Float32Array((ids.length - prefill + 1) * vocab);
+    const [first] = await session.prefill([ids.slice(0, prefill)]);
+    logits.set(first!, 0);
+    for (const [row, id] of ids.slice(prefill).entries()) {
+      const [next] = await session.decode([id]);
+      logits.set(next!, (row + 1) * vocab);
+    }
+    return logits;
+  } finally {
+    session.close();
+  }
 }
