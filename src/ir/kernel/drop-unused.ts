@@ -13,16 +13,12 @@ type Body = Pick<Kernel, "body" | "arrays">;
  * subgroup operations and atomics stay. Buffers and params stay as well: they are the kernel's interface.
  */
 export function dropUnused({ body, arrays }: Body): Body {
-  let current: Body = { body, arrays };
+  let current = body;
   // What a dropped statement read may be unused in turn.
   for (;;) {
-    const used = namesRead(current.body);
-    const next = {
-      body: dropFrom(current.body, used),
-      arrays: current.arrays.filter(({ name }) => used.has(name)),
-    };
-    if (countStatements(next.body) === countStatements(current.body)) return next;
-    current = next;
+    const used = namesRead(current);
+    if (!holdsUnused(current, used)) return { body: current, arrays: arrays.filter(({ name }) => used.has(name)) };
+    current = dropFrom(current, used);
   }
 }
 
@@ -74,8 +70,10 @@ function isUnused(statement: Statement, used: ReadonlySet<string>): boolean {
 
 const isEmpty = (block: readonly Statement[]) => block.every(({ kind }) => kind === "comment");
 
-function countStatements(body: readonly Statement[]): number {
-  let count = 0;
-  eachStatement(body, () => count++);
-  return count;
+function holdsUnused(body: readonly Statement[], used: ReadonlySet<string>): boolean {
+  let found = false;
+  eachStatement(body, (statement) => {
+    found ||= isUnused(statement, used);
+  });
+  return found;
 }

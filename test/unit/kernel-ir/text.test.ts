@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { InternalError } from "../../../src/diagnostics/diagnostic.js";
 import * as values from "../../../src/ir/kernel/builder.js";
 import { buildKernel, type Value } from "../../../src/ir/kernel/builder.js";
+import type { Kernel } from "../../../src/ir/kernel/kernel.js";
 import { parseKernel } from "../../../src/ir/kernel/parse.js";
 import { printKernel } from "../../../src/ir/kernel/print.js";
 import {
@@ -11,6 +13,7 @@ import {
   subgroupConstructs,
   vectorConstructs,
 } from "../wgsl/construct-kernels.js";
+import { buildPlan, kernelPlan, type Plan } from "../wgsl/random-kernels.js";
 import { addBias, rmsNorm } from "./example-kernels.js";
 
 describe("the text of a kernel", () => {
@@ -62,6 +65,17 @@ describe("the text of a kernel", () => {
     );
   });
 
+  it("reads back as the same kernel for any control flow", () => {
+    let legal = 0;
+    for (const plan of fc.sample(kernelPlan, { seed: 3, numRuns: 500 })) {
+      const kernel = buildIfLegal(plan);
+      if (kernel === undefined) continue;
+      expect(parseKernel(printKernel(kernel))).toEqual(kernel);
+      legal++;
+    }
+    expect(legal).toBeGreaterThan(50);
+  });
+
   it.each([
     ["kernel a workgroup 8 { doc", "line 1: expected a string, found the end"],
     ['kernel a workgroup 8 {\n  doc ""\n  dispatch ""\n  x[0u] = 1f\n}', "line 4: x begins no statement"],
@@ -76,6 +90,16 @@ describe("the text of a kernel", () => {
     expect(() => parseKernel(text)).toThrow(problem);
   });
 });
+
+/** Nothing where the verifier refuses the kernel. */
+function buildIfLegal(plan: readonly Plan[]): Kernel | undefined {
+  try {
+    return buildPlan(plan);
+  } catch (error) {
+    if (error instanceof InternalError) return undefined;
+    throw error;
+  }
+}
 
 type Tree = (a: Value, b: Value) => Value;
 
