@@ -9,6 +9,9 @@ import type { Capabilities } from "../ir/kernel/capabilities.js";
  */
 const mostSubgroupValues = 24;
 
+/** Bytes of workgroup memory; more would take the place of other workgroups. */
+const mostMemory = 16384;
+
 /** Workgroup memory left to the kernel around a reduction, in bytes. */
 const reserve = 1024;
 
@@ -19,7 +22,7 @@ const reserve = 1024;
 export function sumOverWorkgroup(k: KernelBuilder, values: readonly Value[], capabilities: Capabilities): Memory {
   return capabilities.subgroups !== undefined && values.length <= mostSubgroupValues
     ? sumBySubgroups(k, values, capabilities.subgroups.minSize)
-    : sumInMemory(k, values, capabilities.limits.maxWorkgroupMemory);
+    : sumInMemory(k, values, Math.min(capabilities.limits.maxWorkgroupMemory, mostMemory));
 }
 
 function sumBySubgroups(k: KernelBuilder, values: readonly Value[], minSize: number): Memory {
@@ -50,16 +53,24 @@ function sumBySubgroups(k: KernelBuilder, values: readonly Value[], minSize: num
   return totals;
 }
 
-/** Every invocation stores its values; then one invocation per value adds them up. Padded rows keep the additions off one memory bank. */
+/**
+ * Every invocation stores its values. Then as many invocations as there are for each value add up slices of it, and one of them the
+ * slices. Padded rows keep the additions off one memory bank.
+ */
 function sumInMemory(k: KernelBuilder, values: readonly Value[], memory: number): Memory {
   const size = k.workgroupSize;
   const stride = size + 1;
-  const perRound = Math.max(
-    1,
-    Math.min(values.length, Math.floor((memory - reserve - 4 * values.length) / (4 * stride))),
-  );
+  const free = memory - reserve - 4 * (values.length + size);
+  const perRound = Math.max(1, Math.min(values.length, Math.floor(free / (4 * stride))));
   const totals = k.workgroupArray("totals", "f32", values.length);
   const partial = k.workgroupArray("partial_sums", "f32", perRound * stride);
+  const adders = addersOf(size, perRound);
+  const slices = adders > 1 ? k.workgroupArray("slice_sums", "f32", perRound * adders) : undefined;
+  const sumOf = (from: Value, to: Value | number, step: number, at: (index: Value) => Value): Value => {
+    const total = k.var("total", f32(0));
+    k.for("part", { from, to, step }, (part) => total.set(total.add(at(part))));
+    return total;
+  };
   for (let first = 0; first < values.length; first += perRound) {
     const round = values.slice(first, first + perRound);
     if (first > 0) k.barrier();
@@ -67,14 +78,29 @@ function sumInMemory(k: KernelBuilder, values: readonly Value[], memory: number)
       partial.set(k.localId.add(index * stride), value);
     });
     k.barrier();
+    if (slices) {
+      eachOwn(k, round.length * adders, (own) => {
+        const row = k.let("sum_row", own.div(adders).mul(stride));
+        slices.set(
+          own,
+          sumOf(own.rem(adders), size, adders, (part) => partial.at(row.add(part))),
+        );
+      });
+      k.barrier();
+    }
     eachOwn(k, round.length, (index) => {
-      const total = k.var("total", f32(0));
-      k.for("part", { to: size }, (part) => total.set(total.add(partial.at(index.mul(stride).add(part)))));
-      totals.set(index.add(first), total);
+      const at = (part: Value) =>
+        slices ? slices.at(index.mul(adders).add(part)) : partial.at(index.mul(stride).add(part));
+      totals.set(index.add(first), sumOf(u32(0), slices ? adders : size, 1, at));
     });
   }
   k.barrier();
   return totals;
+}
+
+/** Invocations that share the additions of one value: a power of two, so that they are found by shifts. */
+function addersOf(size: number, values: number): number {
+  return 2 ** Math.max(0, Math.floor(Math.log2(size / values)));
 }
 
 /** Spreads `count` pieces of work over the invocations. */

@@ -53,13 +53,22 @@ export function skinnyLinear(options: SkinnyLinearOptions): Kernel {
   );
 }
 
-/** Enough invocations to have every input vector of a row in flight, but none that idle in narrow models. */
+/**
+ * A large GPU needs some megabytes of loads under way to use its bandwidth. Every invocation has one vector per column in flight, so
+ * narrow outputs take larger workgroups; no workgroup is larger than a row of the input has vectors.
+ */
 function workgroupSize(options: LinearOptions): number {
-  const { inputs, capabilities } = options;
+  const { inputs, outputs, matrices, capabilities } = options;
   const vectors = inputs / inputVector(options);
-  const size = vectors >= 256 ? 128 : vectors >= 64 ? 64 : 32;
+  const wanted = wantedInvocations / (outputs * matrices);
+  let size = 64;
+  while (size < wanted && size < 256) size *= 2;
+  while (size > 32 && size > vectors) size /= 2;
   return Math.min(size, capabilities.limits.maxWorkgroupSize);
 }
+
+/** Invocations × columns: times 8 or 16 bytes, what should be in flight. */
+const wantedInvocations = 2 ** 19;
 
 function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): void {
   const { inputs, outputs, matrices, rows, element, norm, capabilities } = options;
