@@ -1,4 +1,5 @@
 /** `rope` and `attention`: the two operations that ask the model about tokens. */
+import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
 import type { Call } from "../ast/nodes.js";
@@ -41,7 +42,8 @@ export function applyAttention(node: Call, args: Args, context: Context): Checke
   for (const [name, op] of [["q", query] as const, ["k", key] as const, ["v", value] as const]) {
     if (!requireRank(args, name, 3, headsShape, context) || !requireTokens(args, name, op, context)) return undefined;
   }
-  if (!requireSameWidths(args, query, key, value, context)) return undefined;
+  if (!requireSameWidths(args, query, key, value, context) || !requireNarrowHeads(args, query, context))
+    return undefined;
   if (context.attend === undefined) {
     const why = "so attention does not know who sees whom";
     const hint = "Add `attend q -> k when …` to the model, for instance with a rule of std.phd.";
@@ -69,6 +71,17 @@ export function applyAttention(node: Call, args: Args, context: Context): Checke
   if (scale === undefined) return undefined;
   const type: TensorType = { element: "float", dims: [query.type.dims[0]!, query.type.dims[1]!, value.type.dims[2]!] };
   return { kind: "attention", query, key, value, attend: context.attend, scale, type, span: node.span };
+}
+
+/** Kernels hold a whole head of a query in registers and workgroup memory. */
+const widestHead = 256;
+
+function requireNarrowHeads(args: Args, query: CheckedOp, context: Context): boolean {
+  const width = query.type.dims[2];
+  if (width?.kind !== "size" || width.size.value <= widestHead) return true;
+  const report = { what: "The width of a head", value: width.size.value, least: 1, most: widestHead };
+  reportAt(args, "q", context, (...labels) => paramDiagnostics.outOfRange(report, ...labels));
+  return false;
 }
 
 function requireTokens(args: Args, name: string, op: CheckedOp, context: Context): boolean {

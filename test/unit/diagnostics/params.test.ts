@@ -99,6 +99,12 @@ describe("parameter errors", () => {
       5 |   repeat K
         |          ^"
     `);
+    expect(reportsOf(text, { set: { head_dim: 1024 } })).toMatchInlineSnapshot(`
+      "error[PHD0306]: The width of a head must be from 1 to 256, and not 1024
+        model.phd:14:35
+      14 |       x += linear(merge(attention(rope(q), rope(q), q)), weight "o" [dim, heads * head_dim])
+         |                                   ^^^^^^^"
+    `);
     expect(reportsOf(text, { set: { vocab: -1 } })).toMatchInlineSnapshot(`
       "error[PHD0306]: The dimension \`vocab\` must be from 1 to 2147483647, and not -1
         model.phd:10:47
