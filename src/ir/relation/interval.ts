@@ -12,6 +12,8 @@ export interface Interval {
   readonly lower: readonly Expr[];
   /** Exclusive upper bounds, of which the smallest counts. Empty: unbounded. */
   readonly upper: readonly Expr[];
+  /** The constraints that say so. */
+  readonly bounds: readonly Constraint[];
   /** Constraints that do not mention the variable. */
   readonly guards: readonly Constraint[];
   /** Constraints that hold for some of the values between the bounds only: congruences and the like. */
@@ -28,13 +30,13 @@ export function intervalOf(part: Conjunct, name: string, rename?: (variable: str
   const inFloor = ({ form }: Constraint) =>
     form.terms.some(({ atom }) => atom.kind === "floor" && atomMentions(atom, isMeant));
   const filters = part.constraints.filter(inFloor);
-  const guards = part.constraints.filter(({ form }) => !mentions(form, isMeant));
-  const hull = filters.length === 0 ? part : linearHull(part, name);
-  const bounds = (hull ?? part).constraints.filter(({ form }) => factorOf(form, name) !== 0);
+  const hull = (filters.length === 0 ? undefined : linearHull(part, name)) ?? part;
+  // The hull may have solved for the variable, so that a bound of the conjunct has become a guard there.
+  const guards = hull.constraints.filter(({ form }) => !mentions(form, isMeant));
+  const bounds = hull.constraints.filter((constraint) => factorOf(constraint.form, name) !== 0 && !inFloor(constraint));
   const lower: Expr[] = [];
   const upper: Expr[] = [];
   for (const constraint of bounds) {
-    if (inFloor(constraint)) continue;
     const { form } = constraint;
     const factor = factorOf(form, name);
     const rest: Affine = { terms: form.terms.filter(({ atom }) => atom.key !== name), constant: form.constant };
@@ -48,7 +50,7 @@ export function intervalOf(part: Conjunct, name: string, rename?: (variable: str
       upper.push(size === 1 ? toExpr(shift(bound, 1), rename) : add(div(toExpr(bound, rename), size), 1));
     }
   }
-  return { lower, upper, guards, filters };
+  return { lower, upper, bounds, guards, filters };
 }
 
 export const largest = (values: readonly Expr[]): Expr => extreme(values, max);

@@ -13,7 +13,8 @@ export function simplifyConjunct(part: Conjunct, context: readonly Constraint[] 
   const order = [...solved.constraints].sort((a, b) => weightOf(b) - weightOf(a));
   let kept = order;
   for (const candidate of order) {
-    if (candidate.kind === "zero") continue;
+    // Other constraints hardly ever imply an equality that they do not already show; the context may.
+    if (candidate.kind === "zero" && context.length === 0) continue;
     const others = kept.filter((constraint) => constraint !== candidate);
     if (implies({ constraints: others, key: "" }, candidate, context)) kept = others;
   }
