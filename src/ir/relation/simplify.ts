@@ -1,7 +1,18 @@
 /**
  * A conjunct in fewer and simpler constraints.
  */
-import { type Affine, type Atom, combine, type Floor, factorOf, floorDiv, minus, plus, scale } from "./affine.js";
+import {
+  type Affine,
+  type Atom,
+  combine,
+  type Floor,
+  factorOf,
+  floorDiv,
+  mentions,
+  minus,
+  plus,
+  scale,
+} from "./affine.js";
 import { areFeasible, type Conjunct, conjunct, implies } from "./conjunct.js";
 import { atLeastZero, type Constraint, equalZero, rankOf } from "./constraint.js";
 
@@ -68,6 +79,8 @@ function findDetermined(
     );
     if (!others) continue;
     const rest = { terms: constraint.form.terms.filter((term) => term !== unit), constant: constraint.form.constant };
+    // A congruence does not solve for its variable: other constraints would only become weaker by it.
+    if (unit.atom.kind === "variable" && mentions(rest, (name) => name === unit.atom.key)) continue;
     return { atom: unit.atom, value: scale(rest, -unit.factor), sources: [constraint] };
   }
   for (const floor of floorsOf(used)) {

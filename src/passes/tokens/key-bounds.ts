@@ -91,9 +91,11 @@ interface PartBounds {
 
 function boundsOfPart(part: Conjunct, group: KeyGroup, context: readonly Constraint[]): PartBounds {
   const { lower, upper, bounds, guards, filters } = intervalOf(part, "k.row");
-  // A bound that only a filter implies is not listed; positions bound every key.
-  const lo = lower.length === 0 ? 0 : largest(lower);
-  const hi = upper.length === 0 ? endOfQuery(group) : smallest(upper);
+  // Where some bounds are implied by filters only, the listed ones may leave the keys that exist.
+  const exist = rowsBetween(group, constant(0), shift(POS, 1));
+  const isWithinKeys = filters.length === 0 || isSubset(where(bounds, guards, context), exist);
+  const lo = isWithinKeys ? largest(lower) : largest([...lower, 0]);
+  const hi = isWithinKeys ? smallest(upper) : smallest([...upper, endOfQuery(group)]);
   const queries = simplify(project([part], ["k.row"]), context);
   const guard = conditionOf(guards);
   return {
