@@ -127,8 +127,9 @@ function checkPrediction(
   const mismatch = compareTypes(expected, value.op.type, state.equations);
   if (mismatch !== undefined) {
     reportMismatch(`What \`predict\` takes must become ${printType(result)}`, mismatch, context, {
-      expected: { type: expected, span: node.result.span },
+      expected: { type: result, span: node.result.span, isDeclaration: true },
       found: { type: value.op.type, span },
+      wanted: expected,
     });
     return undefined;
   }

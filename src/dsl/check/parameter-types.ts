@@ -116,7 +116,7 @@ function checkTensor(
     return undefined;
   }
   reportMismatch(what, worst, context, {
-    expected: { type: expected, span: type.span },
+    expected: { type: expected, span: type.span, isDeclaration: true },
     found: { type: found, span: placed.span },
   });
   return undefined;

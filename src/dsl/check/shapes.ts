@@ -40,6 +40,8 @@ export function compareDims(expected: Dim, found: Dim, equations: Equations): Mi
 export interface TypedPlace {
   readonly type: TensorType;
   readonly span: Span;
+  /** Set where the span is a type and not a value. */
+  readonly isDeclaration?: boolean;
 }
 
 /** Reports a mismatch at what was found, with the place that says what was expected. */
@@ -57,7 +59,14 @@ export function reportMismatch(
   const sameSpan = expected.span.start === found.span.start && expected.span.file === found.span.file;
   const labels = [
     label(found.span, `this is ${printType(found.type)}`),
-    ...(sameSpan ? [] : [label(expected.span, `while this is ${printType(expected.type)}`)]),
+    ...(sameSpan
+      ? []
+      : [
+          label(
+            expected.span,
+            `${expected.isDeclaration ? "declared as" : "while this is"} ${printType(expected.type)}`,
+          ),
+        ]),
     ...callLabels(context),
   ];
   const { state } = context;

@@ -9,7 +9,7 @@ import type { Dim, TensorType } from "./checked-model.js";
 import { type Context, callLabels } from "./context.js";
 import { evaluateDim } from "./parameter-types.js";
 import { compareTypes } from "./shapes.js";
-import { describeKind, failed, printType, type Value } from "./values.js";
+import { describeKind, failed, printDim, printType, type Value } from "./values.js";
 
 /** Elements along one dimension; kernels index with 32 bits. */
 export const longestDimension = 2 ** 31 - 1;
@@ -24,6 +24,12 @@ export function evaluateWeight(node: WeightReference, context: Context): Value {
   const name = fillTemplate(node.template, context);
   const dims = node.shape.map((dim) => evaluateWeightDim(dim, context));
   if (name === undefined || dims.includes(undefined)) return failed;
+  const elements = (dims as Dim[]).reduce((product, dim) => product * (dim.kind === "size" ? dim.size.value : 1), 1);
+  if (!Number.isSafeInteger(elements)) {
+    const text = (dims as Dim[]).map(printDim).join(" * ");
+    state.report(paramDiagnostics.numberTooLarge({ text }, label(node.span), ...callLabels(context)));
+    return failed;
+  }
   const tensor = context.prefix + name + (node.form === "tensor" ? "" : `.${node.form}`);
   const type: TensorType = { element: "float", dims: dims as Dim[] };
   const before = body.findWeight(tensor);

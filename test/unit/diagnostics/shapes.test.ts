@@ -109,7 +109,7 @@ describe("shape and type errors", () => {
          |                     ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this is [positions, vocab]
         model.phd:9:36
        9 |   forward(ids: [positions] int) -> [positions, vocab] {
-         |                                    ------------------ while this is [tokens, vocab]
+         |                                    ------------------ declared as [positions, vocab]
       Hint: \`repeat(x)\` turns positions into tokens."
     `);
     expect(
@@ -396,7 +396,7 @@ describe("shape and type errors", () => {
          |               ----------------------------------- in this call of \`gate\`
         model.phd:2:28
        2 | fn gate(x: [rows, dim], w: [dim], eps: real) -> [rows, dim] = rms_norm(x, w, eps)
-         |                            ----- while this is [dim]"
+         |                            ----- declared as [dim]"
     `);
     expect(reportsOf(modelText({ above, layer: 'let y = gate(q, weight "n" [dim], 0.1)' }))).toMatchInlineSnapshot(`
       "error[PHD0206]: The argument \`x\` of \`gate\` must be \`[rows, dim]\`, and is a tensor [tokens, heads, head_dim]
