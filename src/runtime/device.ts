@@ -42,8 +42,14 @@ export interface Requirements {
   readonly limits: Readonly<Record<string, number>>;
 }
 
-/** Opens a device with the adapter's best limits and every feature that kernels can use. */
-export async function openDevice(adapter: GPUAdapter): Promise<Device> {
+export type DeviceLimits = Readonly<Record<(typeof usefulLimits)[number], number>>;
+
+/**
+ * Opens a device with the adapter's best limits and every feature that kernels can use.
+ *
+ * `atMost` lowers limits, below WebGPU's defaults too: what runs then runs on a device that offers no more.
+ */
+export async function openDevice(adapter: GPUAdapter, atMost: Partial<DeviceLimits> = {}): Promise<Device> {
   const requiredFeatures = usefulFeatures.filter((feature) => adapter.features.has(feature)) as GPUFeatureName[];
   const requiredLimits: Record<string, number> = {};
   for (const name of usefulLimits) {
@@ -52,7 +58,7 @@ export async function openDevice(adapter: GPUAdapter): Promise<Device> {
   }
   const description = describeAdapter(adapter);
   try {
-    return new Device(await adapter.requestDevice({ requiredFeatures, requiredLimits }), description);
+    return new Device(await adapter.requestDevice({ requiredFeatures, requiredLimits }), description, atMost);
   } catch (cause) {
     if (cause instanceof PhdcError) throw cause;
     throw new DeviceError(`${description.name} gives no device: ${(cause as Error).message}`, { cause });
@@ -62,12 +68,16 @@ export async function openDevice(adapter: GPUAdapter): Promise<Device> {
 export class Device {
   readonly gpu: GPUDevice;
   readonly adapter: AdapterDescription;
+  readonly limits: DeviceLimits;
   /** The first failure that no scope caught; every later wait throws it. */
   #failure: PhdcError | undefined;
 
-  constructor(gpu: GPUDevice, adapter: AdapterDescription) {
+  constructor(gpu: GPUDevice, adapter: AdapterDescription, atMost: Partial<DeviceLimits> = {}) {
     this.gpu = gpu;
     this.adapter = adapter;
+    this.limits = Object.fromEntries(
+      usefulLimits.map((name) => [name, Math.min(gpu.limits[name] ?? 0, atMost[name] ?? Number.POSITIVE_INFINITY)]),
+    ) as Record<keyof DeviceLimits, number>;
     gpu.addEventListener("uncapturederror", (event) => {
       this.#failure ??= typedError((event as GPUUncapturedErrorEvent).error, "a command");
     });
@@ -86,10 +96,6 @@ export class Device {
 
   get features(): ReadonlySet<string> {
     return this.gpu.features;
-  }
-
-  get limits(): GPUSupportedLimits {
-    return this.gpu.limits;
   }
 
   get queue(): GPUQueue {
@@ -135,7 +141,7 @@ export class Device {
   assertOffers(required: Requirements): void {
     const missing = required.features.filter((feature) => !this.features.has(feature));
     const short = Object.entries(required.limits)
-      .map(([name, needed]) => ({ name, needed, offered: limitOf(this.limits, name) }))
+      .map(([name, needed]) => ({ name, needed, offered: this.#offered(name) }))
       .filter(({ needed, offered }) => offered < needed);
     if (missing.length === 0 && short.length === 0) return;
     const parts = [
@@ -148,14 +154,15 @@ export class Device {
     });
   }
 
+  #offered(limit: string): number {
+    const limits: Readonly<Record<string, number | undefined>> = this.limits;
+    return limits[limit] ?? (this.gpu.limits as unknown as typeof limits)[limit] ?? 0;
+  }
+
   /** Ends the device; whatever waits on it throws DeviceLost. */
   close(): void {
     this.gpu.destroy();
   }
-}
-
-function limitOf(limits: GPUSupportedLimits, name: string): number {
-  return (limits as unknown as Record<string, number | undefined>)[name] ?? 0;
 }
 
 function typedError(error: GPUError, what: string): PhdcError {

@@ -152,6 +152,44 @@ describe("generation", () => {
     model.close();
   });
 
+  it("takes one submit with one compute pass per token, and reads four bytes back", async () => {
+    const counted = await openDevice((await findAdapter("software")).adapter);
+    const model = await load(windowed, counted);
+    const session = await model.openSession({ context: 30 });
+    const { gpu } = counted;
+    const counts = { submits: 0, passes: 0, copied: 0 };
+    const submit = gpu.queue.submit.bind(gpu.queue);
+    const createEncoder = gpu.createCommandEncoder.bind(gpu);
+    Object.defineProperty(gpu.queue, "submit", {
+      value: (commands: GPUCommandBuffer[]) => {
+        counts.submits++;
+        submit(commands);
+      },
+    });
+    gpu.createCommandEncoder = (descriptor) => {
+      const encoder = createEncoder(descriptor);
+      const begin = encoder.beginComputePass.bind(encoder);
+      const copy = encoder.copyBufferToBuffer.bind(encoder);
+      encoder.beginComputePass = (pass) => {
+        counts.passes++;
+        return begin(pass);
+      };
+      encoder.copyBufferToBuffer = (...args: unknown[]) => {
+        counts.copied += args.at(-1) as number;
+        return (copy as (...all: unknown[]) => undefined)(...args);
+      };
+      return encoder;
+    };
+    const got: number[] = [];
+    for await (const { id } of generate(session, [prompt(6)], { maxTokens: 9 })) got.push(id);
+    expect(got).toHaveLength(9);
+    // The first token comes with the prefill.
+    expect(counts).toEqual({ submits: 9, passes: 9, copied: 9 * 4 });
+    session.close();
+    model.close();
+    counted.close();
+  });
+
   it("needs no room for the last token, which is never read", async () => {
     expect((await collect([prompt(6)], 10, { maxTokens: 5 }))[0]).toHaveLength(5);
   });
