@@ -90,8 +90,12 @@ class Placement {
   }
 
   private placeLayers(op: Layers, index: number, lives: Lives): void {
+    // What a layer reads from outside has to be there for the next layer too, so no carried value may take its buffer over.
+    const readInside = new Set(op.classes.flatMap(({ body }) => [...readFromOutside(body)]));
     const carried = op.inputs.map((input, i) => {
-      const own = lives.diesAt(input, index, this.sharers(input)) && op.inputs.indexOf(input) === i;
+      const sharers = this.sharers(input);
+      const needed = sharers.some((sharer) => readInside.has(sharer));
+      const own = !needed && lives.diesAt(input, index, sharers) && op.inputs.indexOf(input) === i;
       const name = op.classes[0]?.body.args[i]?.name ?? op.results[i]!.name;
       const place = own ? this.placeOf(input) : this.newPlace(name, this.widths.get(input)!);
       if (!own) this.before.push(copyOf(this.placeOf(input), place, this.widths.get(input)!));
@@ -246,11 +250,13 @@ class Lives {
 /** What an operation reads; for a loop also what its bodies read from outside. */
 function* readBy(op: Op): Generator<ValueId> {
   yield* eachOperand(op);
-  for (const body of bodiesOf(op)) {
-    const own = valuesOf(body);
-    for (const value of [...body.ops.flatMap((inner) => [...readBy(inner)]), ...body.yields]) {
-      if (!own.has(value)) yield value;
-    }
+  for (const body of bodiesOf(op)) yield* readFromOutside(body);
+}
+
+function* readFromOutside(body: Block): Generator<ValueId> {
+  const own = valuesOf(body);
+  for (const value of [...body.ops.flatMap((inner) => [...readBy(inner)]), ...body.yields]) {
+    if (!own.has(value)) yield value;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { BlockBuilder } from "../../ir/graph/builder.js";
 import type { FusedLinear, HeadSlice, RowClass, StoreKeys, ValueId } from "../../ir/graph/ops.js";
-import { accumulator, defineFusion, isPlainProduct } from "./producers.js";
+import { accumulator, defineFusion, isPlainProduct, type Producers } from "./producers.js";
 
 /**
  * Query, key and value projections of the same input become one pass over the stacked matrices.
@@ -19,11 +19,16 @@ export const concatenateProducts = defineFusion("concatenate-products", "store-k
     groups.set(product.input, group.set(value, product));
   }
   let result: StoreKeys = store;
-  for (const group of groups.values()) if (group.size >= 2) result = concatenated(result, group, build);
+  for (const group of groups.values()) if (group.size >= 2) result = concatenated(result, group, producers, build);
   return result;
 });
 
-function concatenated(store: StoreKeys, group: ReadonlyMap<ValueId, FusedLinear>, build: BlockBuilder): StoreKeys {
+function concatenated(
+  store: StoreKeys,
+  group: ReadonlyMap<ValueId, FusedLinear>,
+  producers: Producers,
+  build: BlockBuilder,
+): StoreKeys {
   const products = [...group.values()];
   const columnRows = products.map(({ rows }): RowClass => rows ?? "input");
   const stacked = build.add(
@@ -38,7 +43,7 @@ function concatenated(store: StoreKeys, group: ReadonlyMap<ValueId, FusedLinear>
       rows: columnRows.includes("input") ? "input" : "query",
       origin: products[0]!.origin,
     },
-    products.map(({ results }) => results[0]!.name.replace(/_\d+$/, "")).join("_"),
+    products.map(({ weights }) => producers.nameOf(weights[0]!)).join("_"),
   );
   const offsets = new Map<ValueId, number>();
   let column = 0;

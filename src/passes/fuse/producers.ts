@@ -40,6 +40,11 @@ export class Producers {
     return this.readers.get(value) === 1 ? this.of(value, ...kinds) : undefined;
   }
 
+  /** The name of a value that an operation makes. */
+  nameOf(value: ValueId): string {
+    return this.ops.get(value)?.results.find(({ id }) => id === value)?.name ?? "value";
+  }
+
   /** Where in program order a value is made; later is greater. */
   placeOf(value: ValueId): number {
     return this.places.get(value) ?? -1;

@@ -1,5 +1,5 @@
-import type { BlockBuilder } from "../../ir/graph/builder.js";
-import type { Graph, Op, ValueId } from "../../ir/graph/ops.js";
+import type { BlockBuilder, PlainOp } from "../../ir/graph/builder.js";
+import type { Graph, Op, RepeatTokens, ValueId } from "../../ir/graph/ops.js";
 import { replacedBy, rewriteGraph } from "../../ir/graph/rewrite.js";
 import { hasRows } from "../../ir/graph/types.js";
 import { eachOperand, mapOperands } from "../../ir/graph/walk.js";
@@ -24,13 +24,26 @@ function repeatEmbeddings(graph: Graph): Graph {
   const select = (build: BlockBuilder, value: ValueId) =>
     build.add({ kind: "select-copy", input: value, copy: graph.predictCopy }, "predicted");
 
+  // Where the model repeats an embedding at once, its repetition stays, name and all; it only moves up.
+  const embeddings = new Set(graph.body.ops.flatMap((op) => (op.kind === "embed" ? [op.results[0]!.id] : [])));
+  const direct = new Map<ValueId, RepeatTokens>();
+  for (const op of graph.body.ops) {
+    if (op.kind === "repeat-tokens" && embeddings.has(op.input) && !direct.has(op.input)) direct.set(op.input, op);
+  }
+  const moved = new Set([...direct.values()].map((op) => op.results[0]!.id));
+
   return rewriteGraph(
     graph,
     (op, build) => {
-      if (op.kind === "repeat-tokens") return replacedBy(op.input);
+      if (op.kind === "repeat-tokens") return moved.has(op.results[0]!.id) ? undefined : replacedBy(op.input);
       if (op.kind === "embed") {
-        const [input] = build.append(op, op.results);
-        return replacedBy(build.add({ kind: "repeat-tokens", input: input!, copies: graph.copies }, "tokens"));
+        const [input] = build.append(op, op.results) as [ValueId];
+        const stated = direct.get(input);
+        return replacedBy(
+          stated === undefined
+            ? build.add({ kind: "repeat-tokens", input, copies: graph.copies }, "tokens")
+            : build.append(stated, stated.results)[0]!,
+        );
       }
       // A value from before the repetition that is used after the selection (a skip around all layers) is selected too.
       const axes = new Set([...eachOperand(op)].map((value) => build.typeOf(value).shape[0]));
@@ -50,25 +63,36 @@ function selectEarly(graph: Graph): Graph {
   const producers = new Map<ValueId, Op>();
   const selected = new Map<ValueId, ValueId>();
 
+  const movable = (value: ValueId): Op | undefined => {
+    const producer = producers.get(value);
+    const kind = producer?.kind ?? "input";
+    return ["layers", "repeat-tokens", "input", "weight"].includes(kind) ? undefined : producer;
+  };
   const selectedValue = (value: ValueId, build: BlockBuilder): ValueId => {
     if (!hasRows(build.typeOf(value))) return value;
-    const known = selected.get(value);
-    if (known !== undefined) return known;
-    const producer = producers.get(value);
-    const movable = producer !== undefined && producer.kind !== "layers" && producer.kind !== "repeat-tokens";
-    let result: ValueId;
-    if (movable && producer.kind !== "input" && producer.kind !== "weight") {
-      const { results, ...op } = mapOperands(producer, (operand) => selectedValue(operand, build));
-      result = build.add(op, results[0]!.name);
-    } else {
-      result = build.add({ kind: "select-copy", input: value, copy: graph.predictCopy }, "predicted");
+    let result = selected.get(value);
+    if (result === undefined) {
+      const producer = movable(value);
+      if (producer === undefined) {
+        result = build.add({ kind: "select-copy", input: value, copy: graph.predictCopy }, "predicted");
+      } else {
+        const { results, ...op } = mapOperands(producer, (operand) => selectedValue(operand, build));
+        result = build.add(op as PlainOp, results[0]!.name);
+      }
+      selected.set(value, result);
     }
-    selected.set(value, result);
     return result;
   };
 
   return rewriteGraph(graph, (op, build) => {
     for (const { id } of op.results) producers.set(id, op);
-    return op.kind === "select-copy" ? replacedBy(selectedValue(op.input, build)) : op;
+    if (op.kind !== "select-copy") return op;
+    const known = selected.get(op.input);
+    if (known !== undefined) return replacedBy(known);
+    selected.set(op.input, op.results[0]!.id);
+    const producer = movable(op.input);
+    if (producer === undefined) return op;
+    // What is selected last takes the name that the model gave to the selection.
+    return { ...mapOperands(producer, (operand) => selectedValue(operand, build)), results: op.results };
   });
 }

@@ -7,6 +7,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Block, Graph, Op, ValueId } from "../../../src/ir/graph/ops.js";
+import { parseGraph } from "../../../src/ir/graph/parse.js";
 import { hasRows } from "../../../src/ir/graph/types.js";
 import { eachOperand, elementOperands } from "../../../src/ir/graph/walk.js";
 import { fuse } from "../../../src/passes/fuse/fuse.js";
@@ -27,6 +28,26 @@ describe("the memory of activations", () => {
       fc.property(randomGraphs, (graph) => replay(runPasses(passes, graph))),
       { numRuns: 150, endOnFailure: true },
     );
+  });
+
+  it("leaves alone what every layer reads from outside, although it also enters the first", () => {
+    const graph = parseGraph(`graph "skip" {
+      copies 1 predict 1
+      %ids = input : int[positions]
+      %wte = weight {tensor = "wte"} : float[5, 8]
+      %x = embed %ids, %wte {copies = 1} : float[tokens, 8] on input
+      %y = layers 2 (%x) {
+        class "every layer" [0, 1] (%h : float[tokens, 8]) {
+          %h1 = map {expression = %h * %x} : float[tokens, 8] on query
+          yield %h1
+        }
+      } : float[tokens, 8] on input
+      %last = select-copy %y {copy = 1} : float[positions, 8] on output
+      %logits = fused-linear %last {weights = [%wte], biases = [none], combine = concatenate, epilogue = $0} : float[positions, 5] on output
+      yield %logits
+    }`);
+    replay(graph);
+    expect(placeValues(graph).before).toHaveLength(1);
   });
 
   it("keeps the residual stream in one buffer from the first layer to the last", () => {
