@@ -29,15 +29,15 @@ beforeAll(async () => {
 });
 afterAll(() => device.close());
 
-async function load(folder: string, name: string): Promise<Model> {
+async function load(folder: string, name: string, on = device, capabilities = portableCapabilities): Promise<Model> {
   const config = { name: "config.json", text: readFileSync(join(folder, "config.json"), "utf8") };
   const { text } = importModel(config, name);
-  const options = { target: "webgpu", dtype: "f32", capabilities: portableCapabilities } as const;
+  const options = { target: "webgpu", dtype: "f32", capabilities } as const;
   const { manifest, kernels } = compileSource({ name: `${name}.phd`, text: text! }, options).program!;
   const readText = async (file: string) => kernels.find(({ info }) => info.file === file)!.text;
   const checkpoint = await openCheckpoint(folder);
   try {
-    return await loadModel(device, { manifest, readText, checkpoint });
+    return await loadModel(on, { manifest, readText, checkpoint });
   } finally {
     await checkpoint.close();
   }
@@ -168,5 +168,30 @@ describe("the Shakespeare model with K = 3 and chunks of 32", () => {
     expect(await draw(1)).toEqual(first);
     expect(await draw(2)).not.toEqual(first);
     model.close();
+  });
+});
+
+const stories = join(goldenFolder, "../models/stories260k");
+
+describe.skipIf(!existsSync(stories))("a vocabulary table over the limit of a binding", () => {
+  it("is split over buffers, and the story stays the same", async () => {
+    // The table of 512 words has 131,072 bytes; every other matrix is smaller than this.
+    const limit = 100_000;
+    const { adapter } = await findAdapter("software");
+    const small = await openDevice(adapter, { maxStorageBufferBindingSize: limit });
+    const limits = { ...portableCapabilities.limits, maxBindingSize: limit };
+    const model = await load(stories, "stories260k", small, { ...portableCapabilities, limits });
+    expect(model.weights.filter(({ parts }) => parts.length === 2)).not.toEqual([]);
+
+    const golden = await openCheckpoint(join(stories, "golden.safetensors"));
+    const ids = toIntegers(await golden.read(golden.tensors.get("empty.input_ids")!), "I32");
+    await golden.close();
+    const session = await model.openSession({ context: 64, validate: true });
+    const text: number[] = [];
+    for await (const { id } of generate(session, [ids.slice(0, 1)], { maxTokens: 40 })) text.push(id);
+    expect(text).toEqual(ids.slice(1, 41));
+    session.close();
+    model.close();
+    small.close();
   });
 });
