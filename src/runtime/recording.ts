@@ -16,6 +16,8 @@ export interface Dispatch {
 
 /** Parameters start at multiples of this many bytes, which every device accepts. */
 const parameterAlignment = 256;
+/** Bind groups that a recorder keeps before it starts over. */
+const mostBindGroups = 4096;
 
 /**
  * The calls of one phase as dispatches, with the parameter buffer that they read. A recording is replayed as often as wanted; recording
@@ -115,6 +117,8 @@ export class Recorder {
       const resource = { buffer: this.#parameters!, offset: parameterOffset, size: parameterBytes };
       entries.push({ binding: bound.length, resource });
     }
+    // Slices of a long life of prefills differ in where their parameters stand.
+    if (this.#bindGroups.size >= mostBindGroups) this.#bindGroups.clear();
     const bindGroup = this.#device.gpu.createBindGroup({ label: name, layout: kernel.layout, entries });
     this.#bindGroups.set(key, bindGroup);
     return bindGroup;
