@@ -6,9 +6,10 @@
  */
 
 import { negate } from "./affine.js";
-import { areFeasible, type Conjunct, conjunct, implies, isSubsetOfConjunct, opposites } from "./conjunct.js";
+import { areFeasible, type Conjunct, conjunct, opposites } from "./conjunct.js";
 import type { Constraint } from "./constraint.js";
 import { atLeastZero } from "./constraint.js";
+import { Premises } from "./premises.js";
 import { simplifyConjunct } from "./simplify.js";
 
 export function coalesce(set: readonly Conjunct[], context: readonly Constraint[] = []): Conjunct[] {
@@ -30,12 +31,14 @@ export function coalesce(set: readonly Conjunct[], context: readonly Constraint[
 }
 
 function merge(a: Conjunct, b: Conjunct, context: readonly Constraint[]): Conjunct | undefined {
-  if (isSubsetOfConjunct(a, b, context)) return b;
-  if (isSubsetOfConjunct(b, a, context)) return a;
   const halvesOfA = a.constraints.flatMap(halves);
   const halvesOfB = b.constraints.flatMap(halves);
-  const sharedOfA = halvesOfA.filter((constraint) => implies(b, constraint, context));
-  const sharedOfB = halvesOfB.filter((constraint) => implies(a, constraint, context));
+  const knowingA = new Premises([...a.constraints, ...context], halvesOfB);
+  const sharedOfB = halvesOfB.filter((constraint) => knowingA.imply(constraint));
+  if (sharedOfB.length === halvesOfB.length) return b;
+  const knowingB = new Premises([...b.constraints, ...context], halvesOfA);
+  const sharedOfA = halvesOfA.filter((constraint) => knowingB.imply(constraint));
+  if (sharedOfA.length === halvesOfA.length) return a;
   const hull = conjunct([sharedOfA, sharedOfB]);
   if (hull === undefined) return undefined;
   const onlyA = halvesOfA.filter((constraint) => !sharedOfA.includes(constraint));

@@ -1,10 +1,11 @@
 /**
  * Conjunctions of constraints, and the questions that the Omega test answers about them.
  */
-import { type Affine, type Atom, evaluateForm, linearKey, negate, substituteForm } from "./affine.js";
+import { type Affine, evaluateForm, linearKey, negate, substituteForm } from "./affine.js";
+import { addConstraints, emptySystem } from "./atom-system.js";
 import { atLeastZero, type Constraint, constraintKey, equalZero, type Normalized } from "./constraint.js";
 import { isFeasible } from "./feasibility.js";
-import type { LinearSystem, Row } from "./linear-system.js";
+import { Premises } from "./premises.js";
 
 /** Integer points that satisfy every constraint. Constraints are in normal form, sorted, without parallel repetitions. */
 export interface Conjunct {
@@ -73,58 +74,6 @@ export function intersectConjuncts(left: Conjunct, right: Conjunct): Conjunct | 
   return conjunct([left.constraints, right.constraints]);
 }
 
-/** A dense system with one column per atom; the definitions of floors are among its inequalities. */
-export interface AtomSystem extends LinearSystem {
-  /** atoms[c - 1] is column c. */
-  readonly atoms: Atom[];
-  readonly columns: Map<string, number>;
-}
-
-export function emptySystem(): AtomSystem {
-  return { equalities: [], inequalities: [], width: 1, atoms: [], columns: new Map() };
-}
-
-/** The column of an atom, made with the rows that define it where it is new. */
-export function columnOf(system: AtomSystem, atom: Atom): number {
-  const known = system.columns.get(atom.key);
-  if (known !== undefined) return known;
-  if (atom.kind === "floor") for (const term of atom.numerator.terms) columnOf(system, term.atom);
-  const column = system.width++;
-  system.columns.set(atom.key, column);
-  system.atoms.push(atom);
-  for (const rows of [system.equalities, system.inequalities]) for (const row of rows) row.push(0);
-  if (atom.kind === "floor") {
-    // 0 <= numerator - divisor * e <= divisor - 1
-    const numerator = rowOf(system, atom.numerator);
-    const lower = numerator.slice();
-    lower[column] = lower[column]! - atom.divisor;
-    const upper = numerator.map((value) => -value);
-    upper[column] = upper[column]! + atom.divisor;
-    upper[0] = upper[0]! + atom.divisor - 1;
-    system.inequalities.push(lower, upper);
-  }
-  return column;
-}
-
-export function rowOf(system: AtomSystem, form: Affine): Row {
-  for (const term of form.terms) columnOf(system, term.atom);
-  const row: Row = new Array<number>(system.width).fill(0);
-  row[0] = form.constant;
-  for (const { atom, factor } of form.terms) {
-    const column = system.columns.get(atom.key)!;
-    row[column] = row[column]! + factor;
-  }
-  return row;
-}
-
-export function addConstraints(system: AtomSystem, constraints: readonly Constraint[]): void {
-  for (const constraint of constraints) {
-    const row = rowOf(system, constraint.form);
-    if (constraint.kind === "zero") system.equalities.push(row);
-    else system.inequalities.push(row);
-  }
-}
-
 /** Whether some integer point satisfies all constraints. */
 export function areFeasible(...lists: readonly (readonly Constraint[])[]): boolean {
   const system = emptySystem();
@@ -135,21 +84,8 @@ export function areFeasible(...lists: readonly (readonly Constraint[])[]): boole
 export const isEmptyConjunct = (part: Conjunct): boolean => !areFeasible(part.constraints);
 
 /** Whether every point of the conjunct satisfies the constraint. */
-export function implies(part: Conjunct, constraint: Constraint, context: readonly Constraint[] = []): boolean {
-  if (obviously(part.constraints, constraint) || obviously(context, constraint)) return true;
-  return opposites(constraint).every((opposite) => !areFeasible(part.constraints, context, opposite));
-}
-
-/** Whether a parallel constraint of the list already says it. */
-function obviously(constraints: readonly Constraint[], wanted: Constraint): boolean {
-  return constraints.some(
-    (constraint) =>
-      constraint.linear === wanted.linear &&
-      (constraint.form.constant === wanted.form.constant
-        ? constraint.kind === "zero" || wanted.kind === "at-least-zero"
-        : wanted.kind === "at-least-zero" && constraint.form.constant < wanted.form.constant),
-  );
-}
+export const implies = (part: Conjunct, constraint: Constraint): boolean =>
+  new Premises(part.constraints, [constraint]).imply(constraint);
 
 /** The alternatives, each a list of constraints, whose union is the opposite of a constraint. */
 export function opposites(constraint: Constraint): Constraint[][] {
@@ -166,8 +102,9 @@ function shiftedNegation(form: Affine): Affine {
   return { terms: negated.terms, constant: negated.constant - 1 };
 }
 
-export function isSubsetOfConjunct(part: Conjunct, of: Conjunct, context: readonly Constraint[] = []): boolean {
-  return of.constraints.every((constraint) => implies(part, constraint, context));
+export function isSubsetOfConjunct(part: Conjunct, of: Conjunct): boolean {
+  const premises = new Premises(part.constraints, of.constraints);
+  return of.constraints.every((constraint) => premises.imply(constraint));
 }
 
 export function substituteConjunct(part: Conjunct, values: ReadonlyMap<string, Affine>): Conjunct | undefined {

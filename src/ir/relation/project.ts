@@ -14,7 +14,8 @@
  * 5. The Omega test's dark shadow and splinters.
  */
 import { type Affine, type Atom, atomMentions, floorOf, keyOf, negate, scale } from "./affine.js";
-import { type AtomSystem, addConstraints, type Conjunct, columnOf, conjunct, emptySystem, rowOf } from "./conjunct.js";
+import { type AtomSystem, addConstraints, columnOf, emptySystem, rowOf } from "./atom-system.js";
+import { areFeasible, type Conjunct, conjunct } from "./conjunct.js";
 import { atLeastZero, equalZero, type Normalized } from "./constraint.js";
 import { isFeasible, smallestFactor, splinters } from "./feasibility.js";
 import {
@@ -46,7 +47,10 @@ export function projectConjunct(part: Conjunct, isEliminated: (name: string) => 
       continue;
     }
     const result = conjunct(constraintsOf(state));
-    const simple = result === undefined ? undefined : simplifyConjunct(result);
+    if (result === undefined) continue;
+    // One result is simplified by the caller if it likes; of many, most are empty or equal.
+    if (results.length === 0 && pending.length === 0) return areFeasible(result.constraints) ? [result] : [];
+    const simple = simplifyConjunct(result);
     if (simple !== undefined && !results.some((other) => other.key === simple.key)) results.push(simple);
   }
   return results;

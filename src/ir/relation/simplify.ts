@@ -13,8 +13,9 @@ import {
   plus,
   scale,
 } from "./affine.js";
-import { areFeasible, type Conjunct, conjunct, implies } from "./conjunct.js";
+import { areFeasible, type Conjunct, conjunct } from "./conjunct.js";
 import { atLeastZero, type Constraint, equalZero, rankOf } from "./constraint.js";
+import { Premises } from "./premises.js";
 
 /** Solves for what is determined and drops what the rest (and the context) implies; undefined where no integer point is left. */
 export function simplifyConjunct(part: Conjunct, context: readonly Constraint[] = []): Conjunct | undefined {
@@ -22,14 +23,15 @@ export function simplifyConjunct(part: Conjunct, context: readonly Constraint[] 
   const solved = solveDetermined(part, context);
   // Long constraints go first, so that of two equivalent descriptions the simpler stays.
   const order = [...solved.constraints].sort((a, b) => weightOf(b) - weightOf(a));
-  let kept = order;
+  const premises = new Premises([...solved.constraints, ...context], []);
+  const dropped = new Set<Constraint>();
   for (const candidate of order) {
     // Other constraints hardly ever imply an equality that they do not already show; the context may.
     if (candidate.kind === "zero" && context.length === 0) continue;
-    const others = kept.filter((constraint) => constraint !== candidate);
-    if (implies({ constraints: others, key: "" }, candidate, context)) kept = others;
+    dropped.add(candidate);
+    if (!premises.imply(candidate, dropped)) dropped.delete(candidate);
   }
-  return kept.length === solved.constraints.length ? solved : conjunct([kept]);
+  return dropped.size === 0 ? solved : conjunct([order.filter((constraint) => !dropped.has(constraint))]);
 }
 
 function weightOf(constraint: Constraint): number {

@@ -48,19 +48,20 @@ class AttemptEnded extends Error {}
 
 /** Tries a computation that only improves a result; undefined when it would cost more than `units`. */
 export function attempt<T>(units: number, compute: () => T): T | undefined {
-  const ended = new AttemptEnded();
+  let ended: AttemptEnded | undefined;
   open.push({
     left: units,
     units,
     analysis: "",
     costly: () => {
+      ended = new AttemptEnded();
       throw ended;
     },
   });
   try {
     return compute();
   } catch (error) {
-    if (error === ended) return undefined;
+    if (ended !== undefined && error === ended) return undefined;
     throw error;
   } finally {
     open.pop();
