@@ -5,7 +5,7 @@ import { createCpuSession } from "../interpret/graph/index.js";
 import { portableCapabilities } from "../ir/kernel/capabilities.js";
 import type { Checkpoint } from "../runtime/checkpoint.js";
 import { openDevice } from "../runtime/device.js";
-import { loadModel } from "../runtime/model.js";
+import { loadModel, type Model } from "../runtime/model.js";
 import { openCheckpoint } from "../runtime/node/open-checkpoint.js";
 import { findMisfits, planWeights } from "../runtime/packing.js";
 import type { SourceFile } from "../source/source-file.js";
@@ -39,6 +39,8 @@ export interface OpenedModel {
   /** Loads the weights, after a check that they fit the model, and they and a session of this size the device. */
   load(size: SessionSize): Promise<void>;
   openSession(size: SessionSize): Promise<BatchSession>;
+  /** The loaded model on a WebGPU device, for those that look inside; absent on the CPU. */
+  readonly gpu?: () => Model;
   close(): Promise<void>;
 }
 
@@ -75,7 +77,7 @@ async function openOnGpu(
   const device = await openDevice(chosen.found.adapter);
   const texts = new Map(program.kernels.map(({ info, text }) => [info.file, text]));
   const source = { manifest: program.manifest, checkpoint, readText: async (file: string) => texts.get(file)! };
-  let model: Awaited<ReturnType<typeof loadModel>> | undefined;
+  let model: Model | undefined;
   return {
     device: chosen,
     program,
@@ -91,6 +93,10 @@ async function openOnGpu(
     openSession: async (size) => {
       if (model === undefined) throw new InternalError("a session was opened before the weights were loaded");
       return gpuBatchSession(await model.openSession(size));
+    },
+    gpu: () => {
+      if (model === undefined) throw new InternalError("the weights are not loaded");
+      return model;
     },
     close: async () => {
       model?.close();
