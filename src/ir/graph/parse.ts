@@ -12,13 +12,12 @@ import type {
   LayerClass,
   Layers,
   Op,
-  RowClass,
   TensorType,
   Value,
   ValueId,
 } from "./ops.js";
 import { parseExprText } from "./text/expr-text.js";
-import { type OpSyntax, opSyntax, type ParseScope } from "./text/fields.js";
+import { type OpSyntax, opSyntax, type ParseScope, rowClasses } from "./text/fields.js";
 import { parsePredicate } from "./text/predicate-text.js";
 import { TextReader } from "./text/reader.js";
 
@@ -116,7 +115,7 @@ class GraphParser implements ParseScope {
     const parts: AttendPart[] = [];
     while (this.reader.accept("part")) {
       const group = this.reader.string();
-      const density = this.reader.read("name") as AttendPart["density"];
+      const density = this.reader.word<AttendPart["density"]>(["empty", "dense", "ranged"]);
       const lo = parseExprText(this.reader);
       this.reader.expect("..");
       parts.push({ group, density, lo, hi: parseExprText(this.reader) });
@@ -144,15 +143,15 @@ class GraphParser implements ParseScope {
       if (index > 0) reader.expect(",");
       return this.define(name, this.type());
     });
-    const rows = reader.accept("on") ? (reader.read("name") as RowClass) : undefined;
+    const rows = reader.accept("on") ? reader.word(rowClasses) : undefined;
     const origin = this.location();
     return { kind, ...fields, results, ...(rows && { rows }), ...(origin && { origin }) } as unknown as Op;
   }
 
   /** Operands and attributes of an operation that holds no blocks. */
   private plain(kind: string): object {
-    const syntax = (opSyntax as unknown as Record<string, OpSyntax<"linear"> | undefined>)[kind];
-    if (syntax === undefined) throw this.reader.error(`${kind} is no operation`);
+    if (!Object.hasOwn(opSyntax, kind)) throw this.reader.error(`${kind} is no operation`);
+    const syntax = opSyntax[kind as keyof typeof opSyntax] as unknown as OpSyntax<"linear">;
     const operands = syntax.operands.map((field, index) => {
       if (index > 0) this.reader.expect(",");
       return [field, this.valueOf(this.reader.read("value"))] as const;
@@ -195,10 +194,12 @@ class GraphParser implements ParseScope {
   }
 
   private type(): TensorType {
-    const element = this.reader.read("name") as TensorType["element"];
+    const element = this.reader.word<TensorType["element"]>(["float", "int"]);
     this.reader.expect("[");
     const shape = this.reader.list("]", () =>
-      this.reader.peek().kind === "name" ? (this.reader.read("name") as Dim) : this.reader.number(),
+      this.reader.peek().kind === "name"
+        ? this.reader.word<Dim & string>(["positions", "tokens"])
+        : this.reader.number(),
     );
     return { element, shape };
   }

@@ -8,7 +8,8 @@ import { printGraph } from "../../../src/ir/graph/print.js";
 import { parseElements, printElements } from "../../../src/ir/graph/text/element-text.js";
 import { parseExprText, printExprText } from "../../../src/ir/graph/text/expr-text.js";
 import { parsePredicate, printPredicate } from "../../../src/ir/graph/text/predicate-text.js";
-import { TextReader } from "../../../src/ir/graph/text/reader.js";
+import { GraphTextError, TextReader } from "../../../src/ir/graph/text/reader.js";
+import { graphProblems } from "../../../src/ir/graph/verify.js";
 import { mapOperands } from "../../../src/ir/graph/walk.js";
 import { fuse } from "../../../src/passes/fuse/fuse.js";
 import { runPasses } from "../../../src/passes/pass.js";
@@ -93,6 +94,25 @@ describe("graph text", () => {
     expectSameAfterParsing(graph);
   });
 
+  it("damaged text gives a graph or a report, never anything else", () => {
+    const text = printGraph(runPasses([repeatTokens, buildMasks, ...simplify, annotateRows, ...fuse], smallModel()));
+    fc.assert(
+      fc.property(
+        fc.nat({ max: text.length - 1 }),
+        fc.nat({ max: 12 }),
+        fc.string({ maxLength: 5 }),
+        (at, gone, added) => {
+          try {
+            graphProblems(parseGraph(text.slice(0, at) + added + text.slice(at + gone)));
+          } catch (error) {
+            expect(error).toBeInstanceOf(GraphTextError);
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
   it("prints where operations come from on demand", () => {
     const file = { name: "phd-2.phd", text: "model Phd2 { … }" };
     const graph = new GraphBuilder();
@@ -175,6 +195,10 @@ describe("graph text", () => {
     ],
     ['graph "g" { copies 1 predict 1 attend 0 = k.time < 1', "k.time is no coordinate"],
     ['graph "g" { copies 1 predict 1 attend 0 = k.pos * q.pos < 1', "expected a constant on one side"],
+    ['graph "g" { copies 1 predict 1 %x = constructor', "constructor is no operation"],
+    ['graph "g" { copies 1 predict 1 %x = input : text[positions]', "expected one of float, int"],
+    ['graph "\\x" { copies 1', "a string with escapes that JSON does not know"],
+    ['graph "g" { copies 1 predict 1 attend 0 = true part "a" dense frob(1) .. 2', "no function frob of 1 arguments"],
   ])("says where text is not a graph: %s", (text, problem) => {
     expect(() => parseGraph(text)).toThrow(problem);
   });

@@ -5,6 +5,8 @@ import { unreachable } from "../../../diagnostics/diagnostic.js";
 import type { BinaryFunction, ElementExpr, UnaryFunction, ValueId } from "../ops.js";
 import { type Join, printNumber, readInfix, type TextReader } from "./reader.js";
 
+export const unaryFunctions: readonly UnaryFunction[] = ["silu", "gelu-tanh", "relu", "sigmoid", "tanh", "negate"];
+
 const signs: Record<BinaryFunction, { readonly sign: string; readonly level: number }> = {
   add: { sign: "+", level: 0 },
   subtract: { sign: "-", level: 0 },
@@ -48,12 +50,12 @@ export function parseElements(reader: TextReader, resolve: (name: string) => Val
       const { kind } = reader.peek();
       if (kind === "accumulator") return { kind, index: Number(reader.read(kind).slice(1)) };
       if (kind === "value") return { kind: "operand", value: resolve(reader.read(kind)) };
-      const name = reader.read("name");
+      const name = reader.word([...unaryFunctions, "scale"]);
       reader.expect("(");
       const input = parse();
       if (name !== "scale") {
         reader.expect(")");
-        return { kind: "unary", function: name as UnaryFunction, input };
+        return { kind: "unary", function: name, input };
       }
       reader.expect(",");
       const factor = reader.number();

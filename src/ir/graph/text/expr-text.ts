@@ -18,6 +18,11 @@ const infix: Partial<Record<Call["op"], { readonly sign: string; readonly level:
   mod: { sign: "mod", level: 2 },
 };
 
+const arities: Record<Call["op"], number | "any"> = {
+  ...{ add: "any", mul: "any", min: "any", max: "any" },
+  ...{ sub: 2, div: 2, mod: 2, le: 2, eq: 2, select: 3 },
+};
+
 export function printExprText(expr: Expr): string {
   if (typeof expr !== "object") return typeof expr === "number" ? printNumber(expr) : expr;
   const operator = expr.args.length >= 2 ? infix[expr.op] : undefined;
@@ -44,7 +49,12 @@ export function parseExprText(reader: TextReader): Expr {
     if (reader.peek().kind !== "name") return reader.number();
     const name = reader.read("name");
     if (!reader.accept("(")) return name;
-    return { op: name, args: reader.list(")", () => parseExprText(reader)) } as unknown as Expr;
+    const args = reader.list(")", () => parseExprText(reader));
+    const arity = Object.hasOwn(arities, name) ? arities[name as Call["op"]] : undefined;
+    if (arity === undefined || (arity !== "any" && arity !== args.length)) {
+      throw reader.error(`no function ${name} of ${args.length} arguments`);
+    }
+    return { op: name, args } as unknown as Expr;
   });
 }
 

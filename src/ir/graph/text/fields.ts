@@ -5,8 +5,8 @@
  * A new operation fails to compile here until it has an entry.
  */
 import type { Expr } from "../../expr.js";
-import type { ElementExpr, Op, OpKind, ValueId } from "../ops.js";
-import { parseElements, printElements } from "./element-text.js";
+import type { BinaryFunction, ElementExpr, Op, OpKind, RowClass, ValueId } from "../ops.js";
+import { parseElements, printElements, unaryFunctions } from "./element-text.js";
 import { parseExprText, printExprText } from "./expr-text.js";
 import { printNumber, type TextReader } from "./reader.js";
 
@@ -29,9 +29,9 @@ export interface Codec<T> {
 
 const number: Codec<number> = { print: printNumber, parse: (reader) => reader.number() };
 const text: Codec<string> = { print: (value) => JSON.stringify(value), parse: (reader) => reader.string() };
-const word = <T extends string>(): Codec<T> => ({
+const word = <const T extends string>(known: readonly T[]): Codec<T> => ({
   print: (value) => value,
-  parse: (reader) => reader.read("name") as T,
+  parse: (reader) => reader.word(known),
 });
 const value: Codec<ValueId> = {
   print: (id, scope) => scope.nameOf(id),
@@ -84,10 +84,13 @@ export function record<T extends object>(fields: Fields<T>): Codec<T> {
   };
 }
 
+const binaryFunctions: readonly BinaryFunction[] = ["add", "subtract", "multiply"];
+export const rowClasses: readonly RowClass[] = ["input", "query", "output"];
+
 const ropeIndex = record({ byPos: expr, byCopy: expr });
 const rotation = record({ frequencies, index: ropeIndex, amplitude: number });
 const slice = record({ value, offset: number, heads: number });
-const headNorm = record({ weight: value, epsilon: number, over: word<"head" | "row">() });
+const headNorm = record({ weight: value, epsilon: number, over: word(["head", "row"]) });
 
 type OpOf<K extends OpKind> = Extract<Op, { kind: K }>;
 type FieldOf<K extends OpKind> = Exclude<keyof OpOf<K>, "kind" | "results" | "origin" | "rows">;
@@ -118,16 +121,16 @@ export const opSyntax: { readonly [K in Exclude<OpKind, "layers">]: OpSyntax<K> 
   "merge-heads": syntax<"merge-heads">()(["input"], {}),
   rope: syntax<"rope">()(["input"], { frequencies, index: ropeIndex, amplitude: number }),
   attention: syntax<"attention">()(["query", "key", "value"], { attend: number, scale: number }),
-  unary: syntax<"unary">()(["input"], { function: word() }),
-  binary: syntax<"binary">()(["left", "right"], { function: word() }),
+  unary: syntax<"unary">()(["input"], { function: word(unaryFunctions) }),
+  binary: syntax<"binary">()(["left", "right"], { function: word(binaryFunctions) }),
   scale: syntax<"scale">()(["input"], { factor: number, offset: number }),
   "fused-linear": syntax<"fused-linear">()(["input"], {
     norm: record({ weight: value, epsilon: number }),
     weights: list(value),
     biases: list(maybe(value)) as Codec<readonly (ValueId | undefined)[]>,
-    combine: word(),
+    combine: word(["concatenate", "pair"]),
     epilogue: elements,
-    columnRows: list(word()),
+    columnRows: list(word(rowClasses)),
   }),
   norm: syntax<"norm">()(["input"], { heads: number, weight: value, epsilon: number, epilogue: elements }),
   map: syntax<"map">()([], { expression: elements }),

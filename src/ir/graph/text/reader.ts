@@ -66,7 +66,22 @@ export class TextReader {
   }
 
   string(): string {
-    return JSON.parse(this.read("string")) as string;
+    const { offset } = this.peek();
+    try {
+      return JSON.parse(this.read("string")) as string;
+    } catch (error) {
+      if (error instanceof GraphTextError) throw error;
+      throw this.error("a string with escapes that JSON does not know", offset);
+    }
+  }
+
+  /** A name that must be one of these. */
+  word<T extends string>(known: readonly T[]): T {
+    const { text, offset } = this.peek();
+    const word = known.find((each) => each === text);
+    if (word === undefined) throw this.error(`expected one of ${known.join(", ")}`, offset);
+    this.position++;
+    return word;
   }
 
   /** Items between commas up to `close`, which is read too. */
