@@ -33,10 +33,10 @@ export function coalesce(set: readonly Conjunct[], context: readonly Constraint[
 function merge(a: Conjunct, b: Conjunct, context: readonly Constraint[]): Conjunct | undefined {
   const halvesOfA = a.constraints.flatMap(halves);
   const halvesOfB = b.constraints.flatMap(halves);
-  const knowingA = new Premises([...a.constraints, ...context], halvesOfB);
+  const knowingA = new Premises(a.constraints, context, halvesOfB);
   const sharedOfB = halvesOfB.filter((constraint) => knowingA.imply(constraint));
   if (sharedOfB.length === halvesOfB.length) return b;
-  const knowingB = new Premises([...b.constraints, ...context], halvesOfA);
+  const knowingB = new Premises(b.constraints, context, halvesOfA);
   const sharedOfA = halvesOfA.filter((constraint) => knowingB.imply(constraint));
   if (sharedOfA.length === halvesOfA.length) return a;
   const hull = conjunct([sharedOfA, sharedOfB]);

@@ -85,7 +85,7 @@ export const isEmptyConjunct = (part: Conjunct): boolean => !areFeasible(part.co
 
 /** Whether every point of the conjunct satisfies the constraint. */
 export const implies = (part: Conjunct, constraint: Constraint): boolean =>
-  new Premises(part.constraints, [constraint]).imply(constraint);
+  new Premises(part.constraints, [], [constraint]).imply(constraint);
 
 /** The alternatives, each a list of constraints, whose union is the opposite of a constraint. */
 export function opposites(constraint: Constraint): Constraint[][] {
@@ -103,7 +103,7 @@ function shiftedNegation(form: Affine): Affine {
 }
 
 export function isSubsetOfConjunct(part: Conjunct, of: Conjunct): boolean {
-  const premises = new Premises(part.constraints, of.constraints);
+  const premises = new Premises(part.constraints, [], of.constraints);
   return of.constraints.every((constraint) => premises.imply(constraint));
 }
 

@@ -23,7 +23,7 @@ export function simplifyConjunct(part: Conjunct, context: readonly Constraint[] 
   const solved = solveDetermined(part, context);
   // Long constraints go first, so that of two equivalent descriptions the simpler stays.
   const order = [...solved.constraints].sort((a, b) => weightOf(b) - weightOf(a));
-  const premises = new Premises([...solved.constraints, ...context], []);
+  const premises = new Premises(solved.constraints, context);
   const dropped = new Set<Constraint>();
   for (const candidate of order) {
     // Other constraints hardly ever imply an equality that they do not already show; the context may.

@@ -174,8 +174,8 @@ describe("prefill computes what is demanded and nothing else", () => {
   it("skips positions that no query can see", () => {
     expect(printPrefill(modelOf(2, evenOriginals, 2))).toMatchInlineSnapshot(`
       "0 kv originals [start, n), hidden [n - 1, n)
-      0 query originals [start * 2 - start div 2 * 2, (n + 1) div 2 * 2) where pos div 2 * 2 == pos ∪ [n - 1, n), hidden [n - 1, n)
-      1 kv originals [start * 2 - start div 2 * 2, (n + 1) div 2 * 2) where pos div 2 * 2 == pos ∪ [n - 1, n), hidden [n - 1, n)
+      0 query originals [start, n) where pos div 2 * 2 == pos ∪ [n - 1, n), hidden [n - 1, n)
+      1 kv originals [start, n) where pos div 2 * 2 == pos ∪ [n - 1, n), hidden [n - 1, n)
       1 query originals none, hidden [n - 1, n)"
     `);
   });
