@@ -111,11 +111,11 @@ class WeightWriter {
   }
 }
 
-/** The bytes of [start, end) of a packed weight that lie in a part. */
+/** The bytes of [start, end) of a packed weight that lie in a part; padding at the end of the last row may be among them. */
 function overlap(part: WeightPart, rowBytes: number, start: number, end: number): { from: number; to: number } {
   return {
     from: Math.max(start, part.base * rowBytes),
-    to: Math.min(end, (part.base + part.rows) * rowBytes),
+    to: Math.min(end, part.base * rowBytes + part.bytes),
   };
 }
 
