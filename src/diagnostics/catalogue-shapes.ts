@@ -179,6 +179,14 @@ export const shapeDiagnostics = defineDiagnostics({
     hint: (d) =>
       d.operator === "/" ? "Write `div`, which rounds down." : "Relations take integers and integer parameters.",
   },
+  tooManyErrors: {
+    code: "PHD0222",
+    title: "Too many errors in a model",
+    explanation: "After this many reports the check stops. What is left mostly follows from the first mistakes.",
+    example: "a model with a hundred misspelled names",
+    message: (d: { limit: number }) => `The check stopped after ${d.limit} reports`,
+    hint: () => "Repair the first ones, and check again.",
+  },
   weightArithmetic: {
     code: "PHD0220",
     title: "Arithmetic on weights alone",

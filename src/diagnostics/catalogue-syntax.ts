@@ -90,6 +90,14 @@ export const syntaxDiagnostics = defineDiagnostics({
     example: "let h = silu(x))",
     message: (d: { close: string }) => `Nothing is open that \`${d.close}\` could close`,
   },
+  wordTooLong: {
+    code: "PHD0012",
+    title: "A name or a string that is too long",
+    explanation: "Names, numbers and strings have at most 200 characters. Messages and generated code repeat them.",
+    example: "param a_name_that_goes_on_for_hundreds_of_characters = 1",
+    message: (d: { length: number; limit: number }) =>
+      `This word has ${d.length} characters, and at most ${d.limit} are allowed`,
+  },
   tooManyErrors: {
     code: "PHD0011",
     title: "Too many errors",

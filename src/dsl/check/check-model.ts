@@ -47,7 +47,7 @@ export function checkModel(
   } catch (error) {
     // The budget is spent, or a nesting limit met: the check stops there.
     if (!(error instanceof DiagnosticError)) throw error;
-    for (const diagnostic of error.diagnostics) state.report(diagnostic);
+    for (const diagnostic of error.diagnostics) found.add(diagnostic);
   }
   for (const diagnostic of found.diagnostics) diagnostics.add(diagnostic);
   return found.hasErrors ? undefined : checked;

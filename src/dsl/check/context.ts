@@ -28,6 +28,9 @@ const mostSteps = 200_000;
 /** Expressions inside expressions, through calls of functions and rules. */
 const deepestEvaluation = 400;
 
+/** After this many reports the check stops: the rest mostly follow from the first, and looking for near names takes time. */
+const mostReports = 50;
+
 export class CheckState {
   readonly equations = new Equations();
   /** The layer loop, once there is one. */
@@ -43,6 +46,8 @@ export class CheckState {
     const place = diagnostic.labels[0]?.span;
     const key = `${diagnostic.code} ${place?.file.name} ${place?.start} ${place?.end}`;
     if (place !== undefined && this.reported.has(key)) return;
+    if (this.reported.size >= mostReports)
+      throw new DiagnosticError([shapeDiagnostics.tooManyErrors({ limit: mostReports })]);
     this.reported.add(key);
     this.diagnostics.add(diagnostic);
   }

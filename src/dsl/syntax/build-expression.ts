@@ -54,8 +54,7 @@ export class ExpressionBuilder {
         right,
         span: joinSpans(left.span, right.span),
       },
-      left,
-      right,
+      [left, right],
     );
   }
 
@@ -73,7 +72,7 @@ export class ExpressionBuilder {
             operand: inner,
             span: joinSpans(this.spanOf(operator), inner.span),
           },
-          inner,
+          [inner],
         ),
       operand,
     );
@@ -105,7 +104,7 @@ export class ExpressionBuilder {
     if (has(tree, "expression")) {
       // The parentheses belong to the span, so that what is underlined reads whole.
       const inner = this.expression(node(tree, "expression"));
-      return this.nest({ ...inner, span }, inner);
+      return this.nest({ ...inner, span }, [inner]);
     }
     if (has(tree, "Integer")) return this.integer(token(tree, "Integer"));
     if (has(tree, "Decimal")) return { kind: "real", value: Number(token(tree, "Decimal").image), span };
@@ -135,7 +134,7 @@ export class ExpressionBuilder {
         shape,
         span: this.spanOf(tree),
       },
-      ...shape,
+      shape,
     );
   }
 
@@ -153,7 +152,7 @@ export class ExpressionBuilder {
     );
     return this.nest(
       { kind: "call", callee: this.name(first!), args, span },
-      ...args.map((argument) => argument.value),
+      args.map((argument) => argument.value),
     );
   }
 
@@ -171,16 +170,14 @@ export class ExpressionBuilder {
             whenFalse,
             span: joinSpans(condition.span, whenFalse.span),
           },
-          condition,
-          values[index]!,
-          whenFalse,
+          [condition, values[index]!, whenFalse],
         ),
       values.at(-1)!,
     );
   }
 
-  private nest<Node extends ast.Expression>(expression: Node, ...children: readonly ast.Expression[]): Node {
-    const depth = 1 + Math.max(0, ...children.map((child) => this.depths.get(child) ?? 1));
+  private nest<Node extends ast.Expression>(expression: Node, children: readonly ast.Expression[]): Node {
+    const depth = 1 + children.reduce((deepest, child) => Math.max(deepest, this.depths.get(child) ?? 1), 0);
     this.depths.set(expression, depth);
     if (depth > deepestExpression && !this.reportedDepth) {
       this.reportedDepth = true;

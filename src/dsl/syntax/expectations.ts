@@ -3,7 +3,7 @@ import type { IParserErrorMessageProvider, TokenType } from "chevrotain";
 import { describeTokenType } from "./tokens.js";
 
 /** What is expected where everything is complete. */
-export const endOfText = "the end";
+export const endOfText = "the end of the file";
 
 /** Rules that a reader knows by a name; where one of them cannot start, the name says more than its thirty first words. */
 const ruleNames: Readonly<Record<string, string>> = {

@@ -171,12 +171,17 @@ function endsOperand(token: IToken): boolean {
 /** Puts the `=` of one-line definitions on neighbouring lines into one column. */
 function alignDefinitions(lines: IndentedLine[]): void {
   for (const run of runs(lines, (line) => line.alignAt !== undefined)) {
-    const column = Math.max(...run.map((line) => line.alignAt!));
+    const column = largest(run.map((line) => line.alignAt!));
     for (const line of run) {
       const at = line.alignAt!;
       line.code = `${line.code.slice(0, at)}${" ".repeat(column - at)}${line.code.slice(at)}`;
     }
   }
+}
+
+/** Not by spreading: a text may have more lines than a call may have arguments. */
+function largest(values: readonly number[]): number {
+  return values.reduce((most, value) => Math.max(most, value), 0);
 }
 
 /** Maximal runs of neighbouring lines, without blank lines between them, that all satisfy the condition. */
@@ -201,7 +206,7 @@ function printLines(lines: readonly IndentedLine[]): string {
   const commentColumns = new Map<IndentedLine, number>();
   const hasTrailing = (line: IndentedLine) => line.comment !== undefined && line.tokens.length > 0;
   for (const run of runs(lines, hasTrailing)) {
-    const column = Math.max(0, ...run.map(width).filter((each) => each <= widestAligned)) + 2;
+    const column = largest(run.map(width).filter((each) => each <= widestAligned)) + 2;
     for (const line of run) commentColumns.set(line, Math.max(column, width(line) + 2));
   }
   let text = "";

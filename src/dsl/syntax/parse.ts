@@ -16,7 +16,7 @@ import { reportBrackets, reportLexing, reportParsing } from "./report-syntax.js"
 import { lexer } from "./tokens.js";
 
 /** In UTF-16 units. The largest model of the examples has three thousand. */
-const longestText = 1_000_000;
+const longestText = 250_000;
 
 /** Parses a whole file: uses, definitions, models. */
 export function parseFile(source: SourceFile, diagnostics: DiagnosticCollector): FileNode | undefined {

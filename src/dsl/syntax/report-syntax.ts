@@ -10,6 +10,9 @@ import * as t from "./tokens.js";
 /** More syntax errors than this in one file are counted, not shown. */
 const mostErrors = 20;
 
+/** Of names, numbers and strings. Messages repeat them, so they must stay readable. */
+const longestWord = 200;
+
 /** Deeper brackets are refused before parsing, because the parser recurses. */
 const deepestBrackets = 60;
 
@@ -37,6 +40,10 @@ export function reportLexing(source: SourceFile, lexed: ILexingResult, diagnosti
   for (const token of lexed.tokens) {
     if (token.tokenType === t.UnclosedText) {
       diagnostics.add(syntaxDiagnostics.unclosedString({}, label(spanOf(source, token))));
+    }
+    if (token.image.length > longestWord) {
+      const report = { length: token.image.length, limit: longestWord };
+      diagnostics.add(syntaxDiagnostics.wordTooLong(report, label(spanOf(source, token))));
     }
   }
 }

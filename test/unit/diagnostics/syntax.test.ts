@@ -53,7 +53,7 @@ describe("syntax errors", () => {
 
   it("explain `=` where a comparison is meant", () => {
     expect(reportsOf("rule own(q, k) = q.pos = k.pos")).toMatchInlineSnapshot(`
-      "error[PHD0002]: Expected the end of the file, but found \`=\`
+      "error[PHD0002]: Unexpected \`=\` after \`pos\`
         model.phd:1:24
       1 | rule own(q, k) = q.pos = k.pos
         |                        ^
@@ -93,12 +93,18 @@ describe("syntax errors", () => {
 
   it("do not read a file that cannot be a model", () => {
     expect(reportsOf("x".repeat(2_000_000))).toMatchInlineSnapshot(`
-      "error[PHD0005]: This text has 2000000 characters; a model has at most 1000000
+      "error[PHD0005]: This text has 2000000 characters; a model has at most 250000
         model.phd:1:1
       1 | xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
         | ^
       Hint: Is this a \`.phd\` file?"
     `);
+  });
+
+  it("refuse names that no message could repeat", () => {
+    expect(reportsOf(`index ${"a".repeat(300)}(t) = t.pos`).split("\n")[0]).toMatchInlineSnapshot(
+      `"error[PHD0012]: This word has 300 characters, and at most 200 are allowed"`,
+    );
   });
 
   it("refuse integers that are not exact", () => {
@@ -168,7 +174,7 @@ describe("syntax errors", () => {
 
   it("place `use` at the top", () => {
     expect(reportsOf("index a(t) = t.pos\nuse std.phd")).toMatchInlineSnapshot(`
-      "error[PHD0002]: Expected the end of the file, but found \`use\`
+      "error[PHD0002]: Unexpected \`use\` after \`pos\`
         model.phd:2:1
       2 | use std.phd
         | ^^^

@@ -73,6 +73,16 @@ describe("the checker", () => {
     expect(reportsOf(modelText({ above, layer: "x += f(x)\n x += f(x)" })).match(/PHD\d+/g)).toEqual(["PHD0101"]);
   });
 
+  it("stops after fifty reports", () => {
+    const rules = Array.from({ length: 100 }, (_, n) => `rule r${n}(q, k) = missing_${n}(q, k)`).join("\n");
+    const reports = reportsOf(modelText({ above: rules }));
+    expect(reports.match(/PHD0102/g)).toHaveLength(50);
+    expect(reports.split("\n\n").at(-1)).toMatchInlineSnapshot(`
+      "error[PHD0222]: The check stopped after 50 reports
+      Hint: Repair the first ones, and check again."
+    `);
+  });
+
   it("gives functions their defaults and named arguments", () => {
     const above = "fn scaled(x: [rows, dim], by: real = 2.0, plus: int = 0) -> [rows, dim] = x * by + plus";
     expect(reportsOf(modelText({ above, layer: "x = scaled(scaled(x), plus = 3, by = 0.5)" }))).toBe("");
