@@ -6,11 +6,14 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { Graph } from "../../../src/ir/graph/ops.js";
 import { parseGraph } from "../../../src/ir/graph/parse.js";
 import { printGraph } from "../../../src/ir/graph/print.js";
+import { analyseTokens } from "../../../src/passes/analyse-tokens.js";
 import { fuse } from "../../../src/passes/fuse/fuse.js";
 import { runPasses } from "../../../src/passes/pass.js";
-import { graphPipeline } from "../../../src/passes/pipeline.js";
+import { graphPipeline, tokenPipeline } from "../../../src/passes/pipeline.js";
+import type { Retention } from "../../../src/passes/tokens/infer-retention.js";
 
 const folder = join(import.meta.dirname, "../../cases");
 const pages = join(import.meta.dirname, "../../../docs/passes");
@@ -18,23 +21,49 @@ const separator = "# expect:\n";
 const passNames = [...new Set(graphPipeline.map(({ name }) => name))];
 
 describe("golden cases", () => {
-  it("there is a folder and a page for every pass", () => {
-    expect(readdirSync(folder).sort()).toEqual([...passNames].sort());
-    expect(readdirSync(pages)).toEqual(expect.arrayContaining(passNames.map((name) => `${name}.md`)));
+  it("there is a folder and a page for every pass and analysis", () => {
+    const names = [...passNames, "infer-retention"];
+    expect(readdirSync(folder).sort()).toEqual(names.sort());
+    expect(readdirSync(pages)).toEqual(expect.arrayContaining(names.map((name) => `${name}.md`)));
   });
+
+  for (const file of readdirSync(join(folder, "infer-retention"))) {
+    const path = join(folder, "infer-retention", file);
+    it(`infer-retention/${file}: ${titleOf(readFileSync(path, "utf8"))}`, () => {
+      expectCase(path, (given) => retentionText(runPasses(tokenPipeline, parseGraph(given))));
+    });
+  }
 
   for (const pass of passNames) {
     for (const file of readdirSync(join(folder, pass))) {
       const path = join(folder, pass, file);
       it(`${pass}/${file}: ${titleOf(readFileSync(path, "utf8"))}`, () => {
-        const [given, expected] = readFileSync(path, "utf8").split(separator) as [string, string | undefined];
-        const actual = printGraph(runPasses(passesOf(given, path), parseGraph(given), undefined, knownOf(given)));
-        if (process.env["UPDATE_CASES"] === "1") writeFileSync(path, `${given}${separator}${actual}`);
-        else expect(actual).toBe(expected);
+        expectCase(path, (given) =>
+          printGraph(runPasses(passesOf(given, path), parseGraph(given), undefined, knownOf(given))),
+        );
       });
     }
   }
 });
+
+function expectCase(path: string, run: (given: string) => string): void {
+  const [given, expected] = readFileSync(path, "utf8").split(separator) as [string, string | undefined];
+  const actual = run(given);
+  if (process.env["UPDATE_CASES"] === "1") writeFileSync(path, `${given}${separator}${actual}`);
+  else expect(actual).toBe(expected);
+}
+
+/** A line per layer, as a comment, so that the file stays graph text: `# layer 0: originals forever, hidden ring 16 in chunk 32`. */
+function retentionText(graph: Graph): string {
+  const words = ({ group, layout }: Retention): string => {
+    if (layout.kind === "ring") return `${group} ring ${layout.slots}`;
+    return layout.kind === "ring-in-chunk"
+      ? `${group} ring ${layout.slots} in chunk ${layout.chunk}`
+      : `${group} ${layout.kind}`;
+  };
+  const { retention } = analyseTokens(graph);
+  return retention.map((layer, index) => `# layer ${index}: ${layer.map(words).join(", ")}\n`).join("");
+}
 
 /** The first sentence of the comment that opens the case. */
 function titleOf(text: string): string {
