@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { manifestSchema } from "./manifest-schema.mjs";
+import { modelModule } from "./model-module.mjs";
 import { packageModules } from "./package-modules.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -50,6 +51,14 @@ writeModule("runtime-sources.ts", [
     modules.typescript,
   ],
   ["runtimeScripts", "The same modules as JavaScript.", modules.javascript],
+]);
+
+writeModule("model-module.ts", [
+  [
+    "modelModule",
+    "The typed module of a package, with `$name$` and the like for what differs between models.",
+    modelModule(),
+  ],
 ]);
 
 writeIfChanged(join(root, "schema/manifest.schema.json"), manifestSchema());

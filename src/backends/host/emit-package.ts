@@ -10,7 +10,6 @@
  *
  * The same input gives the same bytes.
  */
-import { ts } from "ts-morph";
 import { runtimeScripts, runtimeSources } from "../../generated/runtime-sources.js";
 import type { Manifest } from "../../runtime/manifest.js";
 import { emitModelModule } from "./emit-model-module.js";
@@ -31,12 +30,11 @@ export interface PackageInput extends CompiledKernels {
 
 /** All files of a package but packed weights, sorted by path. */
 export function emitPackage({ manifest, kernels, selfTest }: PackageInput): readonly PackageFile[] {
-  const module = emitModelModule(manifest);
   const files: PackageFile[] = [
     { path: "README.md", content: emitReadme(manifest) },
     { path: "manifest.json", content: json(manifest) },
-    { path: "model.js", content: toJavaScript(module) },
-    { path: "model.ts", content: module },
+    { path: "model.js", content: emitModelModule(manifest, "model.js") },
+    { path: "model.ts", content: emitModelModule(manifest, "model.ts") },
     { path: "package.json", content: json(packageJson(manifest)) },
   ];
   for (const [file, content] of kernels) files.push({ path: file, content });
@@ -67,10 +65,4 @@ function packageJson({ model, generator }: Manifest): unknown {
     type: "module",
     exports: { ".": "./model.js", "./runtime": "./runtime/index.js", "./manifest.json": "./manifest.json" },
   };
-}
-
-function toJavaScript(text: string): string {
-  return ts.transpileModule(text, {
-    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true },
-  }).outputText;
 }

@@ -1,5 +1,6 @@
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { emitModelModule } from "../../backends/host/emit-model-module.js";
 import type { PackageFile } from "../../backends/host/package-file.js";
 import { type CompileOptions, compileSource, type Program } from "../../compile.js";
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
@@ -65,7 +66,7 @@ export async function compileCommand(
     const isDump = (entries: readonly string[]) => entries.every((entry) => entry.endsWith(".phdir"));
     await writeFolderAtomic(options.dumpIr, (folder) => writeFiles(folder, dumps), isDump);
   }
-  if (options.emit !== undefined) terminal.out(await printPart(program, options.emit));
+  if (options.emit !== undefined) terminal.out(printPart(program, options.emit));
   if (options.output !== undefined) await writePackage(terminal, source, compileOptions, program, options);
   if (options.timePasses) printTimes(terminal, compilation.timings, times);
   return exitCodes.ok;
@@ -93,7 +94,7 @@ function capabilitiesFor({ dtype, subgroups }: CompileCommandOptions): Capabilit
   };
 }
 
-async function printPart(program: Program, part: NonNullable<CompileCommandOptions["emit"]>): Promise<string> {
+function printPart(program: Program, part: NonNullable<CompileCommandOptions["emit"]>): string {
   switch (part) {
     case "graph":
       return `${printGraph(program.graph)}\n`;
@@ -103,10 +104,8 @@ async function printPart(program: Program, part: NonNullable<CompileCommandOptio
       return program.kernels.map(({ info, text }) => `// ${info.file}\n${text}`).join("\n");
     case "manifest":
       return `${JSON.stringify(program.manifest, null, 2)}\n`;
-    case "host": {
-      const { emitModelModule } = await import("../../backends/host/emit-model-module.js");
+    case "host":
       return emitModelModule(program.manifest);
-    }
   }
 }
 
@@ -117,7 +116,6 @@ async function writePackage(
   program: Program,
   options: CompileCommandOptions,
 ): Promise<void> {
-  // ts-morph takes a while to load, so only a package waits for it.
   const { emitPackage } = await import("../../backends/host/emit-package.js");
   const { makeSelfTest, textsOf } = await import("../../package/make-self-test.js");
   const selfTest = makeSelfTest(source, compileOptions);
