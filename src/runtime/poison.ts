@@ -93,8 +93,13 @@ export class Poison {
   }
 }
 
-/** Slots of a ring whose keys a later step may read. */
-function liveSlots({ keep, chunk }: KeyStore, slots: number, length: number, copies: number): ReadonlySet<number> {
+/** Slots of a ring whose keys a step after `length` positions may read. `slots` as the store has, `copies` as its group has. */
+export function liveSlots(
+  { keep, chunk }: KeyStore,
+  slots: number,
+  length: number,
+  copies: number,
+): ReadonlySet<number> {
   const end = length * copies;
   // The next query stands at position `length`; keys before its chunk are dead.
   const chunkStart = chunk === undefined ? 0 : Math.floor(length / chunk) * chunk * copies;

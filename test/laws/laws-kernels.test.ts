@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { ManifestRun, ManifestRunOptions } from "../../src/interpret/kernel/run-manifest.js";
+import { add } from "../../src/ir/expr.js";
 import {
   bases,
   blockOf,
@@ -126,4 +127,23 @@ describe.each(kinds)("with %s", (_, phd) => {
       }
     }
   });
+});
+
+it("poison shows a ring that gives up a key too early, and rows that are left out", () => {
+  const model = compileSmall(usualBase, blockOf("phd-swa", { repeat: 3, window: 4 }));
+  const ids = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
+  const batch = [{ pieces: [ids.slice(0, 6)], continued: ids.slice(6) }];
+  const { manifest } = model;
+  const forgetful = manifest.stores.distinct.map((ofLayer) =>
+    ofLayer.map((store) => (store.layout === "ring" ? { ...store, keep: store.keep - 1 } : store)),
+  );
+  const late = manifest.rows.prefill.inputs.map((sets) =>
+    sets.map((set) => ({ ...set, ranges: set.ranges.map((range) => ({ ...range, lo: add(range.lo, 1) })) })),
+  );
+  const damaged = [
+    { ...manifest, stores: { ...manifest.stores, distinct: forgetful } },
+    { ...manifest, rows: { ...manifest.rows, prefill: { ...manifest.rows.prefill, inputs: late } } },
+  ];
+  const plain = runBatch(model, batch, { poison });
+  for (const each of damaged) expect(runBatch({ ...model, manifest: each }, batch, { poison })).not.toEqual(plain);
 });

@@ -51,7 +51,7 @@ export const bases: fc.Arbitrary<Base> = fc
     model_type: fc.constantFrom(...architectures),
     num_hidden_layers: fc.integer({ min: 1, max: 4 }),
     hidden_size: fc.constantFrom(5, 7, 8, 11, 13),
-    heads: fc.constantFrom([1, 1], [2, 1], [2, 2], [3, 1], [4, 2], [6, 3]),
+    heads: fc.constantFrom<readonly [heads: number, keyHeads: number]>([1, 1], [2, 1], [2, 2], [3, 1], [4, 2], [6, 3]),
     head_dim: fc.constantFrom(2, 4, 6, 10),
     intermediate_size: fc.constantFrom(3, 9, 14),
     vocab_size: fc.constantFrom(7, 10, 17),
@@ -59,8 +59,8 @@ export const bases: fc.Arbitrary<Base> = fc
   })
   .map(({ heads: [heads, keyHeads], ...rest }) => ({
     ...rest,
-    num_attention_heads: heads!,
-    num_key_value_heads: keyHeads!,
+    num_attention_heads: heads,
+    num_key_value_heads: keyHeads,
   }));
 
 export const usualBase: Base = {

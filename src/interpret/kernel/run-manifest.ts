@@ -32,7 +32,6 @@ import {
   type TileWords,
 } from "../../runtime/rows.js";
 import {
-  type PlannedBuffer,
   rowModel,
   type SessionOptions,
   type SessionShape,
@@ -45,6 +44,7 @@ import {
   storesOf,
 } from "../../runtime/shape.js";
 import type { AccessCounts } from "./access-counts.js";
+import { Poison } from "./poison.js";
 import { type BufferData, runKernel } from "./run-kernel.js";
 
 /** Values of a tensor of the checkpoint; undefined when there is none. */
@@ -52,7 +52,7 @@ export type TensorValues = (tensor: string) => ArrayLike<number> | undefined;
 
 export interface ManifestRunOptions extends SessionOptions {
   readonly limits?: SizeLimits;
-  /** Fills memory that is not written yet: caches at first, activations before every phase. */
+  /** The value that everything is filled with that nothing may read: see `Poison`. */
   readonly poison?: number;
   /** Size of the subgroups that the kernels see. */
   readonly subgroupSize?: number;
@@ -77,6 +77,7 @@ export class ManifestRun {
   private readonly kernels: ReadonlyMap<string, Kernel>;
   private readonly memory = new Map<string, ArrayBuffer>();
   private readonly weights: readonly PackedWeight[];
+  private readonly poison: Poison | undefined;
   private steps = 0;
 
   constructor(
@@ -96,7 +97,10 @@ export class ManifestRun {
       const values = ropeTable(table, evaluate(table.rows, this.shape.symbols));
       new Float32Array(this.memory.get(table.name)!).set(values);
     }
-    this.poison("cache", "scratch");
+    if (options.poison !== undefined) {
+      this.poison = new Poison(manifest, this.kernels, this.shape, (name) => this.named(name), options.poison);
+      this.poison.fillCaches();
+    }
   }
 
   /** Reads tokens of every sequence; gives the logits of the last position of each. */
@@ -215,8 +219,16 @@ export class ManifestRun {
   }
 
   private runPhase(context: PhaseContext, head: boolean): void {
-    this.poison("working", "scratch");
-    for (const call of callsOfPhase(context, { head })) this.run(call, context.phase);
+    const { phase, table } = context;
+    this.poison?.beforePhase();
+    let previous: number | undefined;
+    for (const call of callsOfPhase(context, { head })) {
+      // Steps before the layers and behind them have no layer.
+      if (call.layer !== previous) this.poison?.beforeLayer(call.layer ?? this.manifest.model.layers, table);
+      previous = call.layer;
+      this.run(call, phase);
+    }
+    this.poison?.afterPhase(this.lengths);
   }
 
   private run(call: Call, phase: "prefill" | "decode"): void {
@@ -278,14 +290,6 @@ export class ManifestRun {
     const { vocab } = this.manifest.model;
     const all = new Float32Array(this.named(this.manifest.buffers.find(({ name }) => name === "logits")!.slot));
     return this.lengths.map((_, sequence) => all.slice(sequence * vocab, (sequence + 1) * vocab));
-  }
-
-  private poison(...purposes: PlannedBuffer["purpose"][]): void {
-    const { poison } = this.options;
-    if (poison === undefined) return;
-    for (const { name, purpose } of this.shape.buffers) {
-      if (purposes.includes(purpose)) new Float32Array(this.named(name)).fill(poison);
-    }
   }
 
   /** Brings the tensors of a packed weight to their places, part by part. */
