@@ -35,6 +35,8 @@ export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinea
     outputRows: output === logitsBuffer ? "packed" : "table",
     capabilities: shop.capabilities,
   };
+  // A run of columns ends where a matrix ends, and a part of a split one at a multiple of far more rows.
+  const wholeBlocks = sizes.every((size) => size % skinnyColumns(options) === 0);
   const bindings: Record<string, BindingSource> = {
     weight: weight(matrix.name),
     ...(op.norm?.weight !== undefined && { norm_weight: weight(weights.vector([op.norm.weight], layers).name) }),
@@ -63,7 +65,7 @@ export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinea
       op,
       rows: run.rows,
       ...(when !== undefined && { when }),
-      choices: linearChoices(shop, own, columns.count),
+      choices: linearChoices(shop, own, columns.count, wholeBlocks),
       bindings: { ...input, ...bindings },
       parameters: {
         column_base: columns.base,
@@ -121,17 +123,22 @@ function columnsOfPart(base: number, count: number, outputs: number): { base: Ex
   return { base: from, count: max(0, sub(min(base + count, add("part_base", "part_rows")), from)) };
 }
 
-function linearChoices(shop: Workshop, options: LinearOptions, columns: Expr): Choice[] {
+/**
+ * @param columns how many are computed
+ * @param wholeBlocks whether every range of columns starts and ends at a block of the skinny kernel
+ */
+function linearChoices(shop: Workshop, options: LinearOptions, columns: Expr, wholeBlocks: boolean): Choice[] {
   const { kernels, capabilities } = shop;
   const limit = capabilities.limits.maxWorkgroupsPerDimension;
+  const block = skinnyColumns(options);
   const sizes = skinnyRows.filter((rows) => !options.merge || rows <= mostMergedRows);
   const choices: Choice[] = sizes.map((rows) => {
-    const blocks = ceilDiv(columns, skinnyColumns(options));
+    const blocks = ceilDiv(columns, block);
     const small = typeof blocks === "number" && blocks <= limit;
     const most = skinnyRows.at(-1);
     return {
       when: le("row_count", rows === most ? mostSkinnyRows : rows),
-      kernel: kernels.get("skinny-linear", { ...options, rows }, skinnyLinear),
+      kernel: kernels.get("skinny-linear", { ...options, rows, wholeBlocks }, skinnyLinear),
       workgroups: [
         small ? blocks : min(blocks, limit),
         rows === most ? ceilDiv("row_count", rows) : 1,

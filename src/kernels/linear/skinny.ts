@@ -32,6 +32,8 @@ export const skinnyRows = [1, 2, 4, 8, 16] as const;
 export interface SkinnyLinearOptions extends LinearOptions {
   /** Rows of a block, M. */
   readonly rows: (typeof skinnyRows)[number];
+  /** The first column and the number of columns are always multiples of `skinnyColumns`, so no workgroup stands on an edge. */
+  readonly wholeBlocks: boolean;
 }
 
 /** Output columns of one workgroup. More would share an input load better, but 16 rows × 4 columns already fill the registers. */
@@ -95,7 +97,9 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
   const last = range.count.sub(1);
   const inputRows = count(rows, (row) => k.let(`row_${row}`, range.base.add(min(firstRow.add(row), last))));
   // Columns beyond the range are not read: it may end where the buffer ends.
-  const present = count(columns, (column) => (column === 0 ? undefined : firstColumn.add(column).lt(columnCount)));
+  const present = count(columns, (column) =>
+    column === 0 || options.wholeBlocks ? undefined : firstColumn.add(column).lt(columnCount),
+  );
   const weightStarts = count(matrices, (matrix) =>
     count(columns, (column) =>
       k.let(
@@ -131,7 +135,8 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
   eachOwn(k, rows * columns, (own) => {
     const row = k.let("row", own.div(columns));
     const column = k.let("column", own.rem(columns));
-    const inside = firstRow.add(row).lt(range.count).and(firstColumn.add(column).lt(columnCount));
+    const edge = options.wholeBlocks ? firstColumn : firstColumn.add(column);
+    const inside = firstRow.add(row).lt(range.count).and(edge.lt(columnCount));
     k.if(inside, () => {
       const outputColumn = k.let("output_column", columnBase.add(firstColumn).add(column));
       const scale = norm && k.let("scale", rowScale(totals.at(row.add(sums.length)), inputs, norm.epsilon));
