@@ -98,10 +98,11 @@ async function sizesIn(folder: string): Promise<readonly number[]> {
   return Promise.all(wanted.map(async (name) => (await stat(join(folder, name))).size));
 }
 
-/** Whether every file is there with the size it had when it was unpacked. */
+/** Whether every file is there with the size it had when it was unpacked, by this user: what is in it gets loaded into the process. */
 async function isWhole(folder: string): Promise<boolean> {
   if (!existsSync(folder)) return false;
   try {
+    if ((await stat(folder)).uid !== process.getuid?.()) return false;
     const recorded = await readFile(join(folder, "sizes.json"), "utf8");
     return recorded === JSON.stringify(await sizesIn(folder));
   } catch {

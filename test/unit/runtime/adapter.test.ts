@@ -1,14 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
-import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTar } from "../../../src/runtime/node/tar.js";
+import { runtimeAsJavaScript } from "./runtime-as-javascript.js";
 
-const project = fileURLToPath(new URL("../../..", import.meta.url));
 const softwareExists = process.platform === "linux" && process.arch === "x64";
 
 /**
@@ -17,18 +14,7 @@ const softwareExists = process.platform === "linux" && process.arch === "x64";
  */
 let folder: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "phdc-adapter-"));
-  await symlink(join(project, "node_modules"), join(folder, "node_modules"));
-  await writeFile(join(folder, "package.json"), '{"type":"module"}');
-  const sources = await readdir(join(project, "src/runtime"), { recursive: true });
-  for (const file of sources.filter((name) => name.endsWith(".ts"))) {
-    const { outputText } = ts.transpileModule(await readFile(join(project, "src/runtime", file), "utf8"), {
-      compilerOptions: { module: ts.ModuleKind.ES2022, target: ts.ScriptTarget.ES2022 },
-    });
-    const path = join(folder, file.replace(/\.ts$/, ".js"));
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, outputText);
-  }
+  folder = await runtimeAsJavaScript();
 });
 afterAll(async () => {
   await rm(folder, { recursive: true });

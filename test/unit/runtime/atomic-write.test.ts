@@ -1,8 +1,11 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { writeFileAtomic, writeFolderAtomic } from "../../../src/runtime/node/atomic-write.js";
+import { runtimeAsJavaScript } from "./runtime-as-javascript.js";
 
 let folder: string;
 beforeEach(async () => {
@@ -67,5 +70,32 @@ describe("a written folder", () => {
     await expect(writeFolderAtomic(target(), fill, () => true)).rejects.toThrow("no more kernels");
     expect(await readdir(target())).toEqual(["a.wgsl"]);
     expect(await readdir(folder)).toEqual(["out"]);
+  });
+});
+
+describe("a process that ends while it writes", () => {
+  it.each([
+    [
+      "by Ctrl-C",
+      "process.kill(process.pid, 'SIGINT'); await new Promise(() => setInterval(() => {}, 1000));",
+      "SIGINT",
+    ],
+    ["by process.exit", "process.exit(3);", 3],
+  ])("%s leaves nothing behind", async (_, ending, expected) => {
+    const runtime = await runtimeAsJavaScript();
+    const script = join(runtime, "case.mjs");
+    await writeFile(
+      script,
+      `import { writeFile } from "node:fs/promises";
+       import { writeFolderAtomic } from "./node/atomic-write.js";
+       await writeFolderAtomic(${JSON.stringify(join(folder, "out"))}, async (into) => {
+         await writeFile(into + "/half", "");
+         ${ending}
+       });`,
+    );
+    const [code, signal] = await once(spawn(process.execPath, [script], { stdio: "ignore" }), "exit");
+    expect(code ?? signal).toBe(expected);
+    expect(await readdir(folder)).toEqual([]);
+    await rm(runtime, { recursive: true });
   });
 });
