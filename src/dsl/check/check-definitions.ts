@@ -17,14 +17,15 @@ const everywhere = ["K", "pi", "tokens", "positions"];
 
 export function checkDefinitions(
   file: FileNode,
-  model: ModelDeclaration,
+  model: ModelDeclaration | undefined,
   definitions: Definitions,
   state: CheckState,
 ): void {
-  const params = model.items.flatMap((item) => (item.kind === "param" ? [item.name.text] : []));
+  const items = model?.items ?? [];
+  const params = items.flatMap((item) => (item.kind === "param" ? [item.name.text] : []));
   const walker = new NameWalker(definitions, state);
   for (const definition of file.definitions) walker.definition(definition, everywhere);
-  for (const item of model.items) {
+  for (const item of items) {
     if (item.kind === "index" || item.kind === "rule") walker.definition(item, [...everywhere, ...params]);
     if (item.kind === "forward") walker.block(item.body, new Set([...everywhere, ...params, item.input.text]));
   }

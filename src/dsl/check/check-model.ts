@@ -64,6 +64,8 @@ function checkFile(file: FileNode, state: CheckState, options: CheckOptions): Ch
   if (model === undefined) {
     const place = label({ file: file.file, start: 0, end: 0 });
     state.report(nameDiagnostics.noModel({ file: file.file.name }, place));
+    global.declare("K", { value: { kind: "failed" }, mutable: false });
+    checkDefinitions(file, undefined, definitions, state);
     return undefined;
   }
   return checkModelDeclaration(model, file, definitions, global, state, options);

@@ -115,6 +115,7 @@ describe("name errors", () => {
         | ^
       Hint: Declare one: \`model Name { … }\`."
     `);
+    expect(reportsOf("rule a(q, k) = q.pos <= L").match(/PHD\d+/g)).toEqual(["PHD0106", "PHD0101"]);
     expect(reportsOf("model A {}\nmodel B {}")).toMatchInlineSnapshot(`
       "error[PHD0107]: A file describes one model, and this is a second one
         model.phd:2:7
