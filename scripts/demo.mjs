@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { main } from "../dist/cli/main.js";
+import { main } from "../dist/command/main.js";
 
 const example = fileURLToPath(new URL("../examples/models/shakespeare-phd-cswa-3-16-32", import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), "phdc-demo-"));
