@@ -11,6 +11,7 @@ import type { Capabilities } from "./ir/kernel/capabilities.js";
 import type { Kernel } from "./ir/kernel/kernel.js";
 import { lowerModel } from "./lower/lower-model.js";
 import { analyseTokens, type TokenFacts } from "./passes/analyse-tokens.js";
+import { checkTokens } from "./passes/check-tokens.js";
 import { type PassTrace, runPasses } from "./passes/pass.js";
 import { graphPipeline } from "./passes/pipeline.js";
 import type { Manifest } from "./runtime/manifest.js";
@@ -67,6 +68,9 @@ export function compileSource(source: SourceFile, options: CompileOptions): Comp
     if (model === undefined) return { diagnostics: collector.diagnostics, timings };
 
     const lowered = timed("lower", () => lowerModel(model));
+    for (const diagnostic of timed("check relations", () => checkTokens(lowered))) collector.add(diagnostic);
+    if (collector.hasErrors) return { diagnostics: collector.diagnostics, timings };
+
     const graph = timed("passes", () => runPasses(graphPipeline, lowered, options.trace));
     const facts = timed("analyse", () => analyseTokens(graph, { asStated: true }));
     for (const { warning } of facts.retention.flat()) if (warning !== undefined) addOnce(collector, warning);
