@@ -48,6 +48,7 @@ interface Case {
   /** First weight row that is bound. */
   readonly partBase?: number;
   readonly capabilities?: Capabilities;
+  readonly subgroupSize?: number;
 }
 
 const rowBase = 3;
@@ -89,6 +90,7 @@ function check(test: Case, kernel: Kernel, workgroups: (columns: number) => [num
     workgroups: workgroups(columnCount),
     count,
     detectRaces: true,
+    ...(test.subgroupSize !== undefined && { subgroupSize: test.subgroupSize }),
   });
 
   const expected = Float64Array.from(before);
@@ -160,6 +162,14 @@ describe.each(devices)("a skinny product summed through %s", (_, capabilities) =
 });
 
 describe("a skinny product", () => {
+  it("sums through subgroups of every size, also larger than its workgroup", () => {
+    for (const subgroupSize of [4, 8, 16, 64]) {
+      for (const rows of [1, 4] as const) {
+        checkSkinny({ inputs: 300, outputs: 6, rows, norm: true, capabilities: withSubgroups, subgroupSize }, rows);
+      }
+    }
+  });
+
   it("reads every weight exactly once for up to 16 rows, odd sizes included", () => {
     for (const rows of [1, 2, 3, 5, 8, 13, 16]) {
       const kernelRows = ([1, 2, 4, 8, 16] as const).find((most) => most >= rows)!;
