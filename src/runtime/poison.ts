@@ -18,11 +18,14 @@ export class Poison {
   readonly #shape: SessionShape;
   readonly #buffers: ReadonlyMap<string, GPUBuffer>;
   readonly #block: GPUBuffer;
+  /** Bytes per row of each slot of working buffers; where buffers share a slot, of the narrowest of them. */
+  readonly #rowBytes: ReadonlyMap<string, number>;
 
   constructor(device: Device, manifest: Manifest, shape: SessionShape, buffers: ReadonlyMap<string, GPUBuffer>) {
     this.#manifest = manifest;
     this.#shape = shape;
     this.#buffers = buffers;
+    this.#rowBytes = narrowestRows(manifest, shape);
     this.#block = device.gpu.createBuffer({
       label: "poison",
       size: blockBytes,
@@ -40,6 +43,13 @@ export class Poison {
   beforePhase(encoder: GPUCommandEncoder): void {
     for (const { name, purpose } of this.#shape.buffers) {
       if (purpose === "working" || purpose === "scratch") this.#fill(encoder, name);
+    }
+  }
+
+  /** The rows before a given one, in every working buffer that has rows, where the phase needs them no more. */
+  giveUpRows(encoder: GPUCommandEncoder, before: number): void {
+    for (const [slot, bytesPerRow] of this.#rowBytes) {
+      this.#fillRange(encoder, this.#buffers.get(slot)!, 0, before * bytesPerRow);
     }
   }
 
@@ -91,6 +101,17 @@ export class Poison {
       encoder.copyBufferToBuffer(this.#block, 0, buffer, offset + at, Math.min(blockBytes, bytes - at));
     }
   }
+}
+
+/** A buffer has rows when its length grows with theirs. */
+function narrowestRows({ buffers }: Manifest, { symbols }: SessionShape): ReadonlyMap<string, number> {
+  const narrowest = new Map<string, number>();
+  for (const { slot, length, element } of buffers) {
+    const [one, two] = [1, 2].map((rows) => evaluate(length, { ...symbols, max_rows: rows }));
+    const bytes = (two! - one!) * elementBytes[element];
+    narrowest.set(slot, Math.min(bytes, narrowest.get(slot) ?? bytes));
+  }
+  return narrowest;
 }
 
 /** Slots of a ring whose keys a step after `length` positions may read. `slots` as the store has, `copies` as its group has. */

@@ -16,6 +16,8 @@ export interface Call {
   readonly parameters: Readonly<Record<string, number>>;
   readonly bindings: Readonly<Record<string, BindingSource>>;
   readonly layer: number | undefined;
+  /** Rows of the table before this one are computed neither here nor later in the phase. */
+  readonly firstRow: number;
   /** Which part of the split weight the call is for. */
   readonly part: number | undefined;
 }
@@ -42,19 +44,22 @@ export interface PhaseContext {
 export function callsOfPhase(context: PhaseContext, options: { readonly head: boolean }): Call[] {
   const phase: Phase = context.manifest.phases[context.phase];
   const env = phaseEnvironment(context);
-  const calls = phase.before.flatMap((step) => callsOfStep(context, step, env));
+  const { table } = context;
+  const calls = phase.before.flatMap((step) => callsOfStep(context, step, env, { firstRow: 0 }));
   for (let layer = 0; layer < context.manifest.model.layers; layer++) {
     const inLayer = { ...env, layer, ...storeSymbols(context, layer) };
-    for (const step of phase.layer[phase.classOf[layer]!]!) calls.push(...callsOfStep(context, step, inLayer, layer));
+    const at = { layer, firstRow: table.input(layer).base };
+    for (const step of phase.layer[phase.classOf[layer]!]!) calls.push(...callsOfStep(context, step, inLayer, at));
   }
-  if (options.head) calls.push(...phase.after.flatMap((step) => callsOfStep(context, step, env)));
+  if (options.head)
+    calls.push(...phase.after.flatMap((step) => callsOfStep(context, step, env, { firstRow: table.output.base })));
   return calls;
 }
 
 /** The calls that sample from the logits and advance the decode table. */
 export function callsOfSampling(context: PhaseContext, values: SampleValues): Call[] {
   const env = { ...phaseEnvironment(context), greedy: values.temperature === 0 ? 1 : 0 };
-  return context.manifest.sampling.flatMap((step) => callsOfStep(context, step, env, undefined, values));
+  return context.manifest.sampling.flatMap((step) => callsOfStep(context, step, env, { firstRow: 0, sample: values }));
 }
 
 function phaseEnvironment({ shape, phase, table, n, start }: PhaseContext): Environment {
@@ -81,21 +86,21 @@ function storeSymbols({ manifest, shape, phase }: PhaseContext, layer: number): 
   return symbols;
 }
 
-function callsOfStep(
-  context: PhaseContext,
-  step: Step,
-  env: Environment,
-  layer?: number,
-  sample?: SampleValues,
-): Call[] {
+/** Where in a phase a step stands. */
+interface StepPlace {
+  readonly layer?: number;
+  readonly firstRow: number;
+  readonly sample?: SampleValues;
+}
+
+function callsOfStep(context: PhaseContext, step: Step, env: Environment, place: StepPlace): Call[] {
+  const { layer } = place;
   const inStep = { ...env, ...rowSymbols(context, step, layer), ...movedStoreSymbols(context, step, layer) };
   if (step.when !== undefined && evaluate(step.when, inStep) === 0) return [];
-  if (step.partsOf === undefined) return callOf(step, inStep, layer, undefined, sample);
+  if (step.partsOf === undefined) return callOf(step, inStep, place);
   return context
     .partsOf(step.partsOf)
-    .flatMap(({ base, rows }, part) =>
-      callOf(step, { ...inStep, part_base: base, part_rows: rows }, layer, part, sample),
-    );
+    .flatMap(({ base, rows }, part) => callOf(step, { ...inStep, part_base: base, part_rows: rows }, place, part));
 }
 
 function rowSymbols(
@@ -126,13 +131,7 @@ function movedStoreSymbols(
   };
 }
 
-function callOf(
-  step: Step,
-  env: Environment,
-  layer: number | undefined,
-  part: number | undefined,
-  sample: SampleValues | undefined,
-): Call[] {
+function callOf(step: Step, env: Environment, { layer, firstRow, sample }: StepPlace, part?: number): Call[] {
   const choice = step.choices.find(({ when }) => when === undefined || evaluate(when, env) !== 0);
   if (choice === undefined) throw new ManifestError(step.name, "none of the choices applies");
   const counts = choice.workgroups.map((formula) => evaluate(formula, env));
@@ -154,6 +153,7 @@ function callOf(
       parameters,
       bindings: step.bindings,
       layer,
+      firstRow,
       part,
     },
   ];

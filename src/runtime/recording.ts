@@ -12,6 +12,8 @@ export interface Dispatch {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
+  /** As in its call. */
+  readonly firstRow: number;
 }
 
 /** Parameters start at multiples of this many bytes, which every device accepts. */
@@ -100,6 +102,7 @@ export class Recorder {
       pipeline: kernel.pipeline,
       bindGroup: this.#bindGroup(kernel, bound, parameterOffset),
       workgroups: call.workgroups,
+      firstRow: call.firstRow,
     };
   }
 
@@ -144,11 +147,26 @@ function parameterBlock(info: KernelInfo, values: Readonly<Record<string, number
   return new Uint8Array(block.buffer);
 }
 
-/** Encodes dispatches into one compute pass. */
-export function encode(encoder: GPUCommandEncoder, dispatches: readonly Dispatch[]): void {
-  const pass = encoder.beginComputePass();
+/**
+ * Encodes dispatches into one compute pass. For debugging, `giveUpRows` may encode commands wherever rows before a given one are needed no
+ * more; the pass is cut there.
+ */
+export function encode(
+  encoder: GPUCommandEncoder,
+  dispatches: readonly Dispatch[],
+  giveUpRows?: (before: number) => void,
+): void {
+  let pass = encoder.beginComputePass();
   let pipeline: GPUComputePipeline | undefined;
+  let firstRow = 0;
   for (const dispatch of dispatches) {
+    if (giveUpRows !== undefined && dispatch.firstRow > firstRow) {
+      pass.end();
+      giveUpRows(dispatch.firstRow);
+      pass = encoder.beginComputePass();
+      pipeline = undefined;
+      firstRow = dispatch.firstRow;
+    }
     if (dispatch.pipeline !== pipeline) pass.setPipeline(dispatch.pipeline);
     pipeline = dispatch.pipeline;
     pass.setBindGroup(0, dispatch.bindGroup);

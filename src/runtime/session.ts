@@ -305,7 +305,7 @@ export class Session {
     const run = () => {
       const encoder = this.#device.gpu.createCommandEncoder();
       this.#poison?.beforePhase(encoder);
-      encode(encoder, dispatches);
+      encode(encoder, dispatches, this.#poison && ((before) => this.#poison!.giveUpRows(encoder, before)));
       this.#poison?.afterPhase(encoder, this.#lengths);
       const sources = [...(read.logits ? this.#logitsSources() : []), ...(read.ids ? this.#idSources() : [])];
       const wait = sources.length > 0 ? this.#readback.encode(encoder, sources) : async () => new ArrayBuffer(0);
