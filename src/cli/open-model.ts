@@ -7,10 +7,10 @@ import type { Checkpoint } from "../runtime/checkpoint.js";
 import { openDevice } from "../runtime/device.js";
 import { loadModel, type Model } from "../runtime/model.js";
 import { openCheckpoint } from "../runtime/node/open-checkpoint.js";
-import { findMisfits, planWeights } from "../runtime/packing.js";
 import type { SourceFile } from "../source/source-file.js";
 import { type BatchSession, cpuBatchSession, gpuBatchSession } from "./batch-session.js";
 import { capabilitiesOf } from "./capabilities.js";
+import { assertWeightsFit } from "./check-weights.js";
 import { readCpuWeights } from "./cpu-weights.js";
 import { type ChosenDevice, chooseDevice } from "./device.js";
 import type { DeviceName, DtypeName, Settings } from "./options.js";
@@ -55,7 +55,13 @@ export async function openModel(terminal: Terminal, source: SourceFile, options:
   });
   const program = programOf(terminal, compilation, options.json === true);
   const checkpoint = await openCheckpoint(options.weights);
-  await warnAboutBlock(terminal, options.weights, program);
+  try {
+    assertWeightsFit(program, checkpoint);
+    await warnAboutBlock(terminal, options.weights, program);
+  } catch (error) {
+    await checkpoint.close();
+    throw error;
+  }
   return device.kind === "webgpu"
     ? openOnGpu(terminal, device, program, checkpoint)
     : openOnCpu(terminal, device, program, checkpoint);
@@ -112,19 +118,12 @@ async function openOnCpu(
   program: Program,
   checkpoint: Checkpoint,
 ): Promise<OpenedModel> {
-  const unlimited = {
-    maxBufferSize: Number.MAX_SAFE_INTEGER,
-    maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER,
-  };
   let weights: Awaited<ReturnType<typeof readCpuWeights>> | undefined;
   return {
     device: chosen,
     program,
     checkpoint,
     load: async () => {
-      const planned = planWeights(program.manifest, unlimited);
-      const [misfit] = findMisfits(planned, checkpoint);
-      if (misfit !== undefined) throw misfit;
       const progress = progressLine(terminal, "Loading weights");
       try {
         weights = await readCpuWeights(checkpoint, program.manifest, progress.update);

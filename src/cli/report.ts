@@ -1,5 +1,6 @@
 /** From anything that was thrown to what the user sees, and the exit code. */
 import { type Diagnostic, DiagnosticError, InternalError } from "../diagnostics/diagnostic.js";
+import { diagnosticOf } from "../diagnostics/from-error.js";
 import { toJsonDiagnostic } from "../diagnostics/render-json.js";
 import { renderDiagnostics } from "../diagnostics/render-terminal.js";
 import { PhdcError } from "../runtime/errors.js";
@@ -36,20 +37,12 @@ export function reportFailure(terminal: Terminal, error: unknown, json: boolean)
 function jsonFailure(error: unknown): readonly unknown[] {
   if (error instanceof DiagnosticError) return error.diagnostics.map(toJsonDiagnostic);
   const diagnostic = toJsonDiagnostic(asDiagnostic(error));
-  return [error instanceof PhdcError ? { ...diagnostic, details: error.details } : diagnostic];
+  return [error instanceof PhdcError ? { ...diagnostic, error: error.code, details: error.details } : diagnostic];
 }
 
-/** Errors of the run time carry a code in words; anything else is a bug, told in one paragraph without a stack. */
+/** Anything but diagnostics and errors of the run time is a bug, told in one paragraph without a stack. */
 function asDiagnostic(error: unknown): Diagnostic {
-  if (error instanceof PhdcError) {
-    return {
-      code: error.code,
-      severity: "error",
-      message: upperFirst(error.message),
-      labels: [],
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    };
-  }
+  if (error instanceof PhdcError) return diagnosticOf(error);
   const message = error instanceof Error ? error.message : String(error);
   return {
     code: "bug",
@@ -60,8 +53,4 @@ function asDiagnostic(error: unknown): Diagnostic {
       error instanceof InternalError ? "" : `; PHDC_DEBUG=1 shows where it happened`
     }.`,
   };
-}
-
-function upperFirst(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

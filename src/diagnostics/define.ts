@@ -68,3 +68,9 @@ export function defineDiagnostics<AllData extends object>(
 export function label(span: Span, text = ""): Label {
   return { span, text };
 }
+
+/** The words of an error of the run time, for the entries that only number and explain such errors. */
+export interface ReportedError {
+  readonly message: string;
+  readonly hint?: string | undefined;
+}

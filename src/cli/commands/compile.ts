@@ -12,6 +12,7 @@ import type { Manifest } from "../../runtime/manifest.js";
 import { writeFolderAtomic } from "../../runtime/node/atomic-write.js";
 import { openCheckpoint } from "../../runtime/node/open-checkpoint.js";
 import type { SourceFile } from "../../source/source-file.js";
+import { assertWeightsFit } from "../check-weights.js";
 import { readSource } from "../files.js";
 import { formatBytes } from "../format.js";
 import { programOf } from "../open-model.js";
@@ -130,9 +131,7 @@ async function writePackage(
     options.output!,
     async (folder) => {
       const manifest =
-        options.weights === undefined
-          ? program.manifest
-          : await writeWeights(folder, options.weights, program.manifest);
+        options.weights === undefined ? program.manifest : await writeWeights(folder, options.weights, program);
       files = emit(manifest);
       await writeFiles(folder, files);
     },
@@ -150,14 +149,15 @@ async function writePackage(
   }
 }
 
-async function writeWeights(folder: string, weights: string, manifest: Manifest): Promise<Manifest> {
+async function writeWeights(folder: string, weights: string, program: Program): Promise<Manifest> {
   const { packedFile, packWeights } = await import("../../backends/host/pack-weights.js");
   const checkpoint = await openCheckpoint(weights);
   const path = join(folder, packedFile);
   await mkdir(dirname(path), { recursive: true });
   const file = await open(path, "w");
   try {
-    return await packWeights(manifest, checkpoint, async ({ bytes, padding }) => {
+    assertWeightsFit(program, checkpoint);
+    return await packWeights(program.manifest, checkpoint, async ({ bytes, padding }) => {
       await file.writeFile(bytes);
       if (padding > 0) await file.writeFile(new Uint8Array(padding));
     });
