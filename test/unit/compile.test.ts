@@ -45,8 +45,23 @@ describe("compiling", () => {
     const { timings } = compileSource(example("phd-2.phd"), { ...options, trace });
     expect(passes.slice(0, 2)).toEqual(["lower", "repeat-tokens"]);
     expect(timings.map(({ stage }) => stage)).toEqual([
-      ...["parse", "check", "lower", "passes", "analyse", "schedule", "emit"],
+      ...["parse", "check", "lower", "check relations", "passes", "analyse", "schedule", "emit"],
     ]);
+  });
+
+  it("refuses a relation that lets a query see a later step, with an example and its place", () => {
+    const { text } = example("phd-2.phd");
+    const ahead = {
+      name: "ahead.phd",
+      text: text.replace(/attend q -> k when .*/, "attend q -> k when k.pos <= q.pos + 1"),
+    };
+    const { diagnostics, program } = compileSource(ahead, options);
+    expect(program).toBeUndefined();
+    expect(diagnostics.map(({ code, message }) => `${code} ${message}`)).toEqual([
+      "PHD0401 A query sees a key of a later step: query pos 0 copy 1 sees key pos 1 copy 1",
+    ]);
+    const { span } = diagnostics[0]!.labels[0]!;
+    expect(span.file.text.slice(span.start, span.end)).toBe("k.pos <= q.pos + 1");
   });
 
   it("takes values of parameters from outside", () => {
