@@ -6,12 +6,23 @@
  */
 import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
 import { evaluate } from "../../ir/expr.js";
-import type { Block, ElementExpr, Graph, HeadNorm, HeadSlice, Op, RopeIndex, ValueId } from "../../ir/graph/ops.js";
+import type {
+  Block,
+  Dim,
+  ElementExpr,
+  Graph,
+  HeadNorm,
+  HeadSlice,
+  Op,
+  RopeIndex,
+  ValueId,
+} from "../../ir/graph/ops.js";
 import { rowWidth } from "../../ir/graph/types.js";
 import { applyBinary, applyUnary, multiply, type Rows, rmsNorm, rotate, turnsOf } from "./arithmetic.js";
 import { type AttentionShape, attend } from "./attend.js";
 import type { KeyCache } from "./key-cache.js";
 import type { RowTable, TableRow } from "./row-table.js";
+import { shapesOf } from "./shapes.js";
 import type { Weights } from "./weights.js";
 
 /** A computed value: row r of the table lies at (r - first) · width. Weights have no rows. */
@@ -41,11 +52,14 @@ export function execute(state: ExecutionState, table: RowTable): Computed {
 
 class Execution {
   private readonly values = new Map<ValueId, Computed>();
+  private readonly shapes: ReadonlyMap<ValueId, readonly Dim[]>;
 
   constructor(
     private readonly state: ExecutionState,
     private readonly table: RowTable,
-  ) {}
+  ) {
+    this.shapes = shapesOf(state.graph);
+  }
 
   run(): Computed {
     const { body } = this.state.graph;
@@ -183,15 +197,10 @@ class Execution {
     }
   }
 
-  private shapeOf(id: ValueId): readonly (number | string)[] {
+  private shapeOf(id: ValueId): readonly Dim[] {
     const shape = this.shapes.get(id);
     if (shape === undefined) throw new InternalError(`value ${id} has no shape`);
     return shape;
-  }
-
-  /** Declared shapes; built on first use. */
-  private get shapes(): ReadonlyMap<ValueId, readonly (number | string)[]> {
-    return shapesOf(this.state.graph);
   }
 
   /** The same memory from a later row on. */
@@ -400,23 +409,4 @@ function rotateHeads(value: Computed, r: number, rope: Rotation, { pos, copy }: 
   const index = evaluate(rope.index.byPos, { pos }) + evaluate(rope.index.byCopy, { copy });
   const turns = turnsOf(rope.frequencies, index, rope.amplitude);
   for (let at = 0; at < value.width; at += turns.length) rotate(value.data, r * value.width + at, turns);
-}
-
-const knownShapes = new WeakMap<Graph, Map<ValueId, readonly (number | string)[]>>();
-
-function shapesOf(graph: Graph): Map<ValueId, readonly (number | string)[]> {
-  let shapes = knownShapes.get(graph);
-  if (shapes === undefined) {
-    shapes = new Map();
-    const visit = (block: Block) => {
-      for (const { id, type } of block.args) shapes!.set(id, type.shape);
-      for (const op of block.ops) {
-        for (const { id, type } of op.results) shapes!.set(id, type.shape);
-        if (op.kind === "layers") for (const { body } of op.classes) visit(body);
-      }
-    };
-    visit(graph.body);
-    knownShapes.set(graph, shapes);
-  }
-  return shapes;
 }
