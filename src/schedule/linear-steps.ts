@@ -4,7 +4,7 @@ import type { FusedLinear, RowClass } from "../ir/graph/ops.js";
 import type { LinearOptions } from "../kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
-import type { BindingSource, Step } from "../runtime/manifest.js";
+import type { BindingSource, Step, WeightInfo } from "../runtime/manifest.js";
 import { bindExpression } from "./element-operands.js";
 import { mostMergedRows, partialsBindings } from "./merged-attention.js";
 import { logitsBuffer } from "./place-values.js";
@@ -14,77 +14,90 @@ import { buffer, type Choice, finishStep, type Situation, type Workshop, weight 
 const mostSkinnyRows = 32;
 
 export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinear): Step[] {
-  const { places, weights } = shop;
+  const product = describeProduct(shop, situation, op);
+  const input = { input: buffer(shop.places.bufferOf(op.input)) };
+  const name = `multiply by ${product.matrix.name}`;
+  const runs = columnRuns(op, situation, product);
+  const merge = situation.phase === "decode" ? shop.mergedBy.get(op) : undefined;
+  if (merge === undefined) return runs.map((run) => linearStep(shop, op, product, { name, input, run }));
+  const merging = { ...product, options: { ...product.options, merge: merge.shape } };
+  const mergingName = `merge splits and ${name}`;
+  return runs.flatMap((run) => [
+    linearStep(shop, op, merging, { name: mergingName, input: partialsBindings, run, when: merge.when }),
+    linearStep(shop, op, product, { name, input, run, when: eq(merge.when, 0) }),
+  ]);
+}
+
+/** What all steps of one fused product share. */
+interface Product {
+  readonly options: LinearOptions;
+  readonly matrix: WeightInfo;
+  /** Columns of each matrix. */
+  readonly sizes: readonly number[];
+  /** Of everything but the input. */
+  readonly bindings: Readonly<Record<string, BindingSource>>;
+}
+
+function describeProduct(shop: Workshop, situation: Situation, op: FusedLinear): Product {
+  const { places, weights, capabilities } = shop;
   const { layers } = situation;
+  const { norm, biases } = op;
   const pair = op.combine === "pair";
   const sizes = op.weights.map((value) => weights.shapeOf(value)[0]!);
   const outputs = pair ? sizes[0]! : sizes.reduce((a, b) => a + b, 0);
   const output = places.bufferOf(op.results[0]!.id);
-  const epilogue = bindExpression(shop, situation, op.epilogue, output, outputs);
+  const { expression, operands, bindings } = bindExpression(shop, situation, op.epilogue, output, outputs);
   const matrix = weights.matrix(op.weights, layers, pair);
-  const hasBias = op.biases.some((bias) => bias !== undefined);
+  const hasBias = biases.some((bias) => bias !== undefined);
+  // Parts of a concatenation that have no bias get zeros.
+  const biasParts = biases.map((bias, index) => bias ?? { zeros: sizes[index]! });
   const options: LinearOptions = {
-    inputs: matrix.columns,
-    outputs,
-    matrices: pair ? op.weights.length : 1,
+    ...{ inputs: matrix.columns, outputs, matrices: pair ? op.weights.length : 1, capabilities },
     element: matrix.element as "f32" | "f16",
-    ...(op.norm && { norm: { epsilon: op.norm.epsilon, weight: op.norm.weight !== undefined } }),
+    ...(norm && { norm: { epsilon: norm.epsilon, weight: norm.weight !== undefined } }),
     bias: hasBias,
-    epilogue: epilogue.expression,
-    operands: epilogue.operands,
+    ...{ epilogue: expression, operands },
     outputRows: output === logitsBuffer ? "packed" : "table",
-    capabilities: shop.capabilities,
   };
+  return {
+    ...{ options, matrix, sizes },
+    bindings: {
+      weight: weight(matrix.name),
+      ...(norm?.weight !== undefined && { norm_weight: weight(weights.vector([norm.weight], layers).name) }),
+      ...(hasBias && { bias: weight(weights.vector(biasParts, layers).name) }),
+      output: buffer(output),
+      ...bindings,
+    },
+  };
+}
+
+interface LinearCall {
+  readonly name: string;
+  readonly input: Readonly<Record<string, BindingSource>>;
+  readonly run: ColumnRun;
+  readonly when?: Expr;
+}
+
+function linearStep(shop: Workshop, op: FusedLinear, product: Product, { name, input, run, when }: LinearCall): Step {
+  const { matrix, options, bindings, sizes } = product;
+  // Bound in parts, a step computes the columns that its part and its run have in common.
+  const columns = matrix.splittable ? columnsOfPart(run, options.outputs) : run;
   // A run of columns ends where a matrix ends, and a part of a split one at a multiple of far more rows.
   const wholeBlocks = sizes.every((size) => size % skinnyColumns(options) === 0);
-  const bindings: Record<string, BindingSource> = {
-    weight: weight(matrix.name),
-    ...(op.norm?.weight !== undefined && { norm_weight: weight(weights.vector([op.norm.weight], layers).name) }),
-    ...(hasBias && {
-      bias: weight(
-        weights.vector(
-          op.biases.map((bias, index) => bias ?? { zeros: sizes[index]! }),
-          layers,
-        ).name,
-      ),
-    }),
-    output: buffer(output),
-    ...epilogue.bindings,
-  };
-  const step = (
-    name: string,
-    own: LinearOptions,
-    input: Record<string, BindingSource>,
-    run: ColumnRun,
-    when?: Expr,
-  ) => {
-    // Bound in parts, a step computes the columns that its part and its run have in common.
-    const columns = matrix.splittable ? columnsOfPart(run.base, run.count, outputs) : run;
-    return finishStep({
-      name,
-      op,
-      rows: run.rows,
-      ...(when !== undefined && { when }),
-      choices: linearChoices(shop, own, columns.count, wholeBlocks),
-      bindings: { ...input, ...bindings },
-      parameters: {
-        column_base: columns.base,
-        column_count: columns.count,
-        part_base: matrix.splittable ? "part_base" : 0,
-      },
-      ...(matrix.splittable && { partsOf: matrix.name }),
-    });
-  };
-  const input = { input: buffer(places.bufferOf(op.input)) };
-  const name = `multiply by ${matrix.name}`;
-  const runs = columnRuns(op, situation, sizes, outputs);
-  const merge = situation.phase === "decode" ? shop.mergedBy.get(op) : undefined;
-  if (merge === undefined) return runs.map((run) => step(name, options, input, run));
-  const merging = { ...options, merge: merge.shape };
-  return runs.flatMap((run) => [
-    step(`merge splits and ${name}`, merging, partialsBindings, run, merge.when),
-    step(name, options, input, run, eq(merge.when, 0)),
-  ]);
+  return finishStep({
+    name,
+    op,
+    rows: run.rows,
+    ...(when !== undefined && { when }),
+    choices: linearChoices(shop, options, columns.count, wholeBlocks),
+    bindings: { ...input, ...bindings },
+    parameters: {
+      column_base: columns.base,
+      column_count: columns.count,
+      part_base: matrix.splittable ? "part_base" : 0,
+    },
+    ...(matrix.splittable && { partsOf: matrix.name }),
+  });
 }
 
 interface ColumnRun {
@@ -97,14 +110,9 @@ interface ColumnRun {
  * Neighbouring columns that the same rows need. Decode computes all columns at once: it is bound by the weights, and one dispatch is
  * cheaper than the few products that nobody needs.
  */
-function columnRuns(
-  op: FusedLinear,
-  { phase, sameRows }: Situation,
-  sizes: readonly number[],
-  outputs: number,
-): ColumnRun[] {
+function columnRuns(op: FusedLinear, { phase, sameRows }: Situation, { sizes, options }: Product): ColumnRun[] {
   const rows = op.rows ?? "input";
-  if (op.columnRows === undefined || phase === "decode" || sameRows) return [{ rows, base: 0, count: outputs }];
+  if (op.columnRows === undefined || phase === "decode" || sameRows) return [{ rows, base: 0, count: options.outputs }];
   const runs: ColumnRun[] = [];
   let base = 0;
   for (const [index, count] of sizes.entries()) {
@@ -117,7 +125,7 @@ function columnRuns(
   return runs;
 }
 
-function columnsOfPart(base: number, count: number, outputs: number): { base: Expr; count: Expr } {
+function columnsOfPart({ base, count }: ColumnRun, outputs: number): { base: Expr; count: Expr } {
   if (count === outputs) return { base: "part_base", count: "part_rows" };
   const from = max(base, "part_base");
   return { base: from, count: max(0, sub(min(base + count, add("part_base", "part_rows")), from)) };

@@ -24,6 +24,7 @@ import { headVector } from "../attention/options.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
 import { eachOwn, sumOverWorkgroup } from "../reduce.js";
 import { rowRange } from "../row-table.js";
+import { times } from "../times.js";
 import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
 
 /** Block sizes that have a kernel; other numbers of rows are rounded up, and more than 16 take several blocks. */
@@ -95,13 +96,13 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
   const firstColumn = k.let("first_column", block.mul(columns));
   // Rows beyond the range repeat the last one and are not stored, so the loop needs no test for them.
   const last = range.count.sub(1);
-  const inputRows = count(rows, (row) => k.let(`row_${row}`, range.base.add(min(firstRow.add(row), last))));
+  const inputRows = times(rows, (row) => k.let(`row_${row}`, range.base.add(min(firstRow.add(row), last))));
   // Columns beyond the range are not read: it may end where the buffer ends.
-  const present = count(columns, (column) =>
+  const present = times(columns, (column) =>
     column === 0 || options.wholeBlocks ? undefined : firstColumn.add(column).lt(columnCount),
   );
-  const weightStarts = count(matrices, (matrix) =>
-    count(columns, (column) =>
+  const weightStarts = times(matrices, (matrix) =>
+    times(columns, (column) =>
       k.let(
         `weight_row_${matrix * columns + column}`,
         columnBase
@@ -113,8 +114,8 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
     ),
   );
 
-  const sums = count(matrices * columns * rows, (index) => k.var(`sum_${index}`, constantOf("f32", 0)));
-  const squares = norm ? count(rows, (row) => k.var(`square_${row}`, constantOf("f32", 0))) : [];
+  const sums = times(matrices * columns * rows, (index) => k.var(`sum_${index}`, constantOf("f32", 0)));
+  const squares = norm ? times(rows, (row) => k.var(`square_${row}`, constantOf("f32", 0))) : [];
   k.if(firstColumn.lt(columnCount), () => {
     k.for("i", { from: k.localId, to: vectors, step: k.workgroupSize }, (i) => {
       const weights = loadWeights(k, weight, weightStarts, present, i);
@@ -140,7 +141,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
     k.if(inside, () => {
       const outputColumn = k.let("output_column", columnBase.add(firstColumn).add(column));
       const scale = norm && k.let("scale", rowScale(totals.at(row.add(sums.length)), inputs, norm.epsilon));
-      const accumulators = count(matrices, (matrix) => {
+      const accumulators = times(matrices, (matrix) => {
         const total = totals.at(
           column
             .add(matrix * columns)
@@ -201,8 +202,4 @@ export function rowScale(squares: Value, width: number, epsilon: number): Value 
 /** The sum of the products of the components. */
 export function product(left: Value, right: Value): Value {
   return left.type === "f32" ? left.mul(right) : dot(left, right);
-}
-
-function count<T>(length: number, make: (index: number) => T): T[] {
-  return Array.from({ length }, (_, index) => make(index));
 }

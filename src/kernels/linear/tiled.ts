@@ -20,6 +20,7 @@ import {
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
 import { rowRange } from "../row-table.js";
+import { times } from "../times.js";
 import { describeLinear, type LinearOptions, linearName, vectorType, vectorWidth } from "./options.js";
 import { rowScale } from "./skinny.js";
 
@@ -60,7 +61,7 @@ function body(k: KernelBuilder, options: LinearOptions): void {
   const partBase = k.param("part_base");
 
   const inputStrip = k.workgroupArray("input_strip", "vec4<f32>", linearTile * stripStride);
-  const weightStrips = count(matrices, () => k.workgroupArray("weight_strip", "vec4<f32>", linearTile * stripStride));
+  const weightStrips = times(matrices, () => k.workgroupArray("weight_strip", "vec4<f32>", linearTile * stripStride));
 
   const firstRow = k.let("first_row", k.workgroupId.y.mul(linearTile));
   const firstColumn = k.let("first_column", k.workgroupId.x.mul(linearTile));
@@ -75,7 +76,7 @@ function body(k: KernelBuilder, options: LinearOptions): void {
   const inputRow = k.let("input_row", range.base.add(firstRow).add(brought));
   const weightRow = k.let("weight_row", columnBase.sub(partBase).add(firstColumn).add(brought));
 
-  const sums = count(matrices * perInvocation * perInvocation, (index) => k.var(`sum_${index}`, f32(0)));
+  const sums = times(matrices * perInvocation * perInvocation, (index) => k.var(`sum_${index}`, f32(0)));
   const squares = norm && k.var("squares", f32(0));
 
   k.for("start", { to: u32(inputs), step: 4 * stepVectors }, (start) => {
@@ -89,7 +90,7 @@ function body(k: KernelBuilder, options: LinearOptions): void {
     });
     k.barrier();
     k.for("step", { to: stepVectors }, (step) => {
-      const rows = count(perInvocation, (i) =>
+      const rows = times(perInvocation, (i) =>
         k.let(
           `row_${i}`,
           inputStrip.at(
@@ -125,10 +126,10 @@ function body(k: KernelBuilder, options: LinearOptions): void {
   if (squares) k.barrier();
   const squaresOf = (row: Value): Value => {
     const part = (index: number) => inputStrip.at(row.mul(stripStride).add(index)).x;
-    return count(stepVectors, part).reduce((a, b) => a.add(b));
+    return times(stepVectors, part).reduce((a, b) => a.add(b));
   };
 
-  const columns = count(perInvocation, (j) => k.let(`own_column_${j}`, firstColumn.add(x).add(j * side)));
+  const columns = times(perInvocation, (j) => k.let(`own_column_${j}`, firstColumn.add(x).add(j * side)));
   for (let i = 0; i < perInvocation; i++) {
     const row = k.let(`own_row_${i}`, y.add(i * side));
     const scale = norm && k.let(`scale_${i}`, rowScale(squaresOf(row), inputs, norm.epsilon));
@@ -142,7 +143,7 @@ function body(k: KernelBuilder, options: LinearOptions): void {
       columns.forEach((column, j) => {
         k.if(column.lt(columnCount), () => {
           const outputColumn = columnBase.add(column);
-          const accumulators = count(matrices, (matrix) => {
+          const accumulators = times(matrices, (matrix) => {
             const sum = sums[(matrix * perInvocation + i) * perInvocation + j]!;
             const scaled = scale ? sum.mul(scale) : sum;
             return k.let("product", bias ? scaled.add(bias.at(outputColumn.add(matrix * outputs))) : scaled);
@@ -173,17 +174,13 @@ function fourInputs(
     k.if(there.and(first.lt(inputs)), () => result.set(load(first.div(4))));
     return result;
   }
-  const parts = count(4 / width, (part) => {
+  const parts = times(4 / width, (part) => {
     const loaded = k.var(`${name}_part`, constantOf(width === 2 ? "vec2<f32>" : "f32", 0));
     const index = first.add(part * width);
     k.if(there.and(index.lt(inputs)), () => loaded.set(load(index.div(width))));
     return loaded;
   });
-  const components = parts.flatMap((part) => count(width, (component) => part.component(component)));
+  const components = parts.flatMap((part) => times(width, (component) => part.component(component)));
   result.set(vector("f32", components));
   return result;
-}
-
-function count<T>(length: number, make: (index: number) => T): T[] {
-  return Array.from({ length }, (_, index) => make(index));
 }
