@@ -78,7 +78,8 @@ export const relationDiagnostics = defineDiagnostics({
     explanation:
       "The analyses combine the factors and divisors of all terms. Their products must stay below 2^53, where doubles are exact integers.",
     example: "attend q -> k when k.pos * 100000000 <= q.pos * 100000001",
-    message: () => "The analysis of the attend relation needs integers of 2^53 and more",
+    message: (data: { term?: string }) =>
+      `The analysis of the attend relation needs integers of 2^53 and more${data.term === undefined ? "" : ` for \`${data.term}\``}`,
     hint: () => "Use smaller factors and divisors.",
   },
 });

@@ -85,7 +85,14 @@ function exceeded(budget: Budget): DiagnosticError {
 
 /** Guards a coefficient: every number of the algebra must be an exact integer. */
 export function exactInteger(value: number): number {
-  if (value > Number.MAX_SAFE_INTEGER || value < -Number.MAX_SAFE_INTEGER || Number.isNaN(value))
-    throw new DiagnosticError([relationDiagnostics.integersTooLarge({})]);
-  return value;
+  if (value > Number.MAX_SAFE_INTEGER || value < -Number.MAX_SAFE_INTEGER || Number.isNaN(value)) throw tooLarge();
+  // Adding 0 turns -0 into 0, which prints and compares like every other integer.
+  return value + 0;
+}
+
+/** An attempt ends here like one that has used up its budget. */
+function tooLarge(): DiagnosticError {
+  const costly = open.at(-1)?.costly();
+  const labels = costly?.span === undefined ? [] : [label(costly.span, "this term has the largest numbers")];
+  return new DiagnosticError([relationDiagnostics.integersTooLarge({ term: costly?.text }, ...labels)]);
 }
