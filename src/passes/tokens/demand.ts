@@ -77,15 +77,15 @@ export class DemandAnalysis {
       let queries: GroupRows = this.groups.map((group) =>
         holdsCopy(group, this.system.predictCopy) ? rowsOfCopy(group, this.system.predictCopy) : nothing,
       );
-      let above: { readonly predicate: Predicate | undefined; readonly layer: SteadyLayer } | undefined;
+      const known: { readonly predicate: Predicate | undefined; readonly layer: SteadyLayer }[] = [];
       for (let index = this.system.layers.length - 1; index >= 0; index--) {
         const predicate = this.predicateOf(index);
-        const known = above !== undefined && above.predicate === predicate && above.layer.queries === queries;
-        const layer: SteadyLayer = known
-          ? above!.layer
-          : { queries, keys: this.groups.map((group) => this.read(predicate, queries, group)) };
+        let layer = known.find((other) => other.predicate === predicate && other.layer.queries === queries)?.layer;
+        if (layer === undefined) {
+          layer = { queries, keys: this.groups.map((group) => this.read(predicate, queries, group)) };
+          known.push({ predicate, layer });
+        }
         layers.unshift(layer);
-        above = { predicate, layer };
         queries = joinRows(queries, layer.keys);
       }
       return layers;
@@ -99,13 +99,22 @@ export class DemandAnalysis {
 
 export const holdsCopy = (group: KeyGroup, copy: number): boolean => group.firstCopy <= copy && copy <= group.lastCopy;
 
-/** The union of rows, group by group; the very same arrays where nothing is added, so that callers see a fixed point. */
+/** The union of rows, group by group; the very same array where nothing is added, so that callers see a fixed point. */
 export function joinRows(rows: GroupRows, more: GroupRows, context: readonly Constraint[] = []): GroupRows {
-  if (more.every((set, index) => isSubset(set, rows[index]!))) return rows;
-  return rows.map((set, index) => (isSubset(more[index]!, set) ? set : simplify(union(set, more[index]!), context)));
+  const joined = rows.map((set, index) => join(set, more[index]!, context));
+  return joined.every((set, index) => set === rows[index]) ? rows : joined;
 }
 
-function remember<T>(store: Map<string, T>, key: string, compute: () => T): T {
+function join(set: IntegerSet, more: IntegerSet, context: readonly Constraint[]): IntegerSet {
+  if (textOf(set) === textOf(more) || isSubset(more, set)) return set;
+  // Demand grows from layer to layer, so most often the new rows contain the old ones.
+  return isSubset(set, more) ? more : simplify(union(set, more), context);
+}
+
+/** Equal for sets of the same disjuncts in the same order. */
+export const textOf = (set: IntegerSet): string => set.map(({ key }) => key).join(" ∨ ");
+
+export function remember<T>(store: Map<string, T>, key: string, compute: () => T): T {
   const known = store.get(key);
   if (known !== undefined) return known;
   const value = compute();

@@ -7,11 +7,10 @@
  */
 import { shift } from "../../ir/relation/affine.js";
 import { type IntegerSet, intersect, nothing, simplify, union } from "../../ir/relation/integer-set.js";
-import type { Predicate } from "../../ir/relation/predicate.js";
 import { withinBudget } from "./analysis-budget.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { copiesOf } from "./copies-of.js";
-import { DemandAnalysis, type GroupRows, holdsCopy, joinRows, type SteadyLayer } from "./demand.js";
+import { DemandAnalysis, type GroupRows, holdsCopy, joinRows, remember, type SteadyLayer, textOf } from "./demand.js";
 import { N, rowAt, rowsBetween, START, sliceContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { liveKeys } from "./live-keys.js";
@@ -49,6 +48,7 @@ export function derivePrefill(
       readonly input: GroupRows;
       readonly demand: LayerDemand;
     }[] = [];
+    const simplified = new Map<string, IntegerSet>();
     const layers: LayerDemand[] = [];
     let queries: GroupRows = groups.map((group) =>
       holdsCopy(group, system.predictCopy) ? rowAt(group, shift(N, -1), system.predictCopy) : nothing,
@@ -59,7 +59,10 @@ export function derivePrefill(
       let state = known.find((candidate) => candidate.queries === queries && candidate.live === live);
       if (state === undefined) {
         const predicate = analysis.predicateOf(layer);
-        const keys = groups.map((group, index) => keysOfSlice(analysis, predicate, queries, live[index]!, group));
+        const keys = groups.map((group, index) => {
+          const read = predicate === undefined ? nothing : analysis.keysSeen(predicate, queries, group);
+          return keysOfSlice(union(read, live[index]!), group, simplified);
+        });
         const input = joinRows(queries, keys, sliceContext);
         state = { queries, live, input, demand: { kv: rowSets(keys), query: rowSets(queries), input: rowSets(input) } };
         known.push(state);
@@ -71,17 +74,11 @@ export function derivePrefill(
   });
 }
 
-/** The keys of positions [start, n) that a demanded query of the slice or a later step reads. */
-function keysOfSlice(
-  analysis: DemandAnalysis,
-  predicate: Predicate | undefined,
-  queries: GroupRows,
-  live: IntegerSet,
-  group: KeyGroup,
-): IntegerSet {
-  if (predicate === undefined) return nothing;
-  const read = union(analysis.keysSeen(predicate, queries, group), live);
-  return simplify(intersect(read, rowsBetween(group, START, N)), sliceContext);
+/** Those keys of the positions [start, n) that are read. Many layers read the same originals, so results are kept by text. */
+function keysOfSlice(read: IntegerSet, group: KeyGroup, simplified: Map<string, IntegerSet>): IntegerSet {
+  return remember(simplified, `${group.name}: ${textOf(read)}`, () =>
+    simplify(intersect(read, rowsBetween(group, START, N)), sliceContext),
+  );
 }
 
 export function deriveDecode(

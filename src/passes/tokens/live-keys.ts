@@ -4,7 +4,7 @@
 import { constant, scale } from "../../ir/relation/affine.js";
 import { atMost, type IntegerSet, intersect, nothing, simplify, where } from "../../ir/relation/integer-set.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
-import type { DemandAnalysis, GroupRows } from "./demand.js";
+import { type DemandAnalysis, type GroupRows, textOf } from "./demand.js";
 import { KEY, N, rowsBetween, sizeOf, stepContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 
@@ -20,8 +20,7 @@ export function liveKeys(analysis: DemandAnalysis, layer: number): GroupRows {
   const { queries } = analysis.steadyLayers()[layer]!;
   const known = computed.get(analysis) ?? new Map<string, GroupRows>();
   computed.set(analysis, known);
-  const demand = queries.map((set) => set.map((part) => part.key).join(" ∨ ")).join(" | ");
-  const key = `${analysis.system.layers[layer]} ${demand}`;
+  const key = `${analysis.system.layers[layer]} ${queries.map(textOf).join(" | ")}`;
   const before = known.get(key);
   if (before !== undefined) return before;
   const live = analysis.groups.map((group) =>
