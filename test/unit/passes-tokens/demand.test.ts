@@ -163,7 +163,7 @@ describe("prefill computes what is demanded and nothing else", () => {
   it("finds a window over originals and the sinks before it", () => {
     expect(printPrefill(modelOf(1, sinks(4, 8), 3))).toMatchInlineSnapshot(`
       "0 kv originals [start, min(4, n)) ∪ [max(n - 22, start), n)
-      0 query originals [max(n - 15, start), n) ∪ [start, min(4, n))
+      0 query originals [start, min(4, n)) ∪ [max(n - 15, start), n)
       1 kv originals [start, min(4, n)) ∪ [max(n - 15, start), n)
       1 query originals [max(n - 8, start), n) ∪ [start, min(4, n))
       2 kv originals [start, min(4, n)) ∪ [max(n - 8, start), n)
