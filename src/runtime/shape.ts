@@ -14,7 +14,7 @@ export interface SessionOptions {
   readonly context: number;
   /** Most positions of one prefill slice; as many as the device's limits allow, up to 512, when left out. */
   readonly slice?: number;
-  /** In how many parts decode attention splits the keys. */
+  /** In how many parts decode attention splits the keys; from the context when left out. */
   readonly splits?: number;
   /** Bytes that may be used, weights included; unlimited when left out, as WebGPU does not tell. */
   readonly memory?: number;
@@ -52,7 +52,9 @@ export interface SessionShape {
 export const elementBytes: Readonly<Record<Element, number>> = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4 };
 
 const longestSlice = 512;
-const usualSplits = 8;
+/** Keys that one workgroup of decode attention takes when it is not told: enough to hide that their merge costs a pass. */
+const keysPerSplit = 256;
+const mostSplits = 32;
 
 export const storeName = (layer: number, group: string) => `keys of ${group} in layer ${layer}`;
 export const stepStoreName = (group: string) => `keys of ${group} within a step`;
@@ -123,6 +125,7 @@ function shapeOf(
   const { groups, rows } = manifest;
   const copies = rows.decode.order.length;
   const maxRows = batch * Math.max(copies, countRows(model, 0, slice));
+  const usualSplits = Math.min(mostSplits, Math.ceil(context / keysPerSplit));
   const splits = options.splits ?? clampToSymbol(manifest, "splits", usualSplits);
   const symbols = { ...manifest.constants, batch, context, slice, splits, max_rows: maxRows };
 

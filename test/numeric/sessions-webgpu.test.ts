@@ -140,6 +140,15 @@ describe("the Shakespeare model with K = 3 and chunks of 32", () => {
     model.close();
   });
 
+  it.each([1, 3, 64])("gives the dense logits when decode attention splits the keys in %i", async (splits) => {
+    const model = await load(folder, name);
+    const { ids, logits } = await loadGolden(folder);
+    const { vocab } = model.manifest.model;
+    const [got] = await run(model, [ids], [40], 2, { splits, poison: true });
+    expectNear(got!, (step) => logits.subarray((39 + step) * vocab, (40 + step) * vocab));
+    model.close();
+  });
+
   it("continues several prompts at once as it continues each alone", async () => {
     const model = await load(folder, name);
     const { ids } = await loadGolden(folder);
