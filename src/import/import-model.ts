@@ -1,7 +1,10 @@
 /** From a Hugging Face `config.json` to a model in the language: what `phdc import` does. */
-import { type Diagnostic, DiagnosticCollector, InternalError } from "../diagnostics/diagnostic.js";
+import { type Diagnostic, DiagnosticCollector, DiagnosticError, InternalError } from "../diagnostics/diagnostic.js";
 import { checkModel } from "../dsl/check/check-model.js";
+import type { CheckedModel } from "../dsl/check/checked-model.js";
 import { parseExpression, parseFile } from "../dsl/syntax/parse.js";
+import { lowerModel } from "../lower/lower-model.js";
+import { checkTokens } from "../passes/check-tokens.js";
 import type { SourceFile, Span } from "../source/source-file.js";
 import type { AttendConfig } from "./model-config.js";
 import { modelName, type PrintedModel, printModel } from "./print-model.js";
@@ -40,7 +43,8 @@ function checkPrinted(
   const found = new DiagnosticCollector();
   const file: SourceFile = { name: "the imported model", text };
   const tree = parseFile(file, found);
-  if (tree !== undefined) checkModel(tree, found);
+  const model = tree === undefined ? undefined : checkModel(tree, found);
+  if (model !== undefined && attend.kind === "predicate") checkRelation(model, found);
   const { diagnostics } = found;
   if (diagnostics.length === 0) return;
   if (attend.kind !== "predicate") throw new InternalError(`import printed a model with ${diagnostics[0]!.message}`);
@@ -52,5 +56,15 @@ function checkPrinted(
       : span;
   for (const diagnostic of diagnostics) {
     collector.add({ ...diagnostic, labels: diagnostic.labels.map((each) => ({ ...each, span: moved(each.span) })) });
+  }
+}
+
+/** What only the relation algebra sees: queries that see the future, or nothing. The library's rules are known to be sound. */
+function checkRelation(model: CheckedModel, collector: DiagnosticCollector): void {
+  try {
+    for (const diagnostic of checkTokens(lowerModel(model))) collector.add(diagnostic);
+  } catch (error) {
+    if (!(error instanceof DiagnosticError)) throw error;
+    for (const diagnostic of error.diagnostics) collector.add(diagnostic);
   }
 }

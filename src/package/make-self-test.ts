@@ -14,8 +14,8 @@ import type { SourceFile } from "../source/source-file.js";
 import { reduceSizes } from "./reduce-sizes.js";
 
 /** Long enough for a prompt that ends inside a chunk of the usual size, and for steps that cross its edge. */
-const length = 40;
-const prefill = 27;
+const length = 36;
+const prefill = 30;
 const seed = 1;
 
 export interface SelfTest {

@@ -259,4 +259,14 @@ describe("a predicate of one's own", () => {
         | ^^^^^^^^^^^^^"
     `);
   });
+
+  it("is refused when it lets a query see the future", () => {
+    expect(refusal("k.pos <= q.pos + 1")).toMatchInlineSnapshot(`
+      "error[PHD0401]: A query sees a key of a later step: query pos 0 copy 1 sees key pos 1 copy 1
+        --attend:1:1
+      1 | k.pos <= q.pos + 1
+        | ^^^^^^^^^^^^^^^^^^ this lets the query see it
+      Hint: Add \`and k.pos <= q.pos\`: a step cannot read what a later step writes."
+    `);
+  });
 });

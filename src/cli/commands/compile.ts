@@ -58,7 +58,7 @@ export async function compileCommand(
       if (options.dumpIr !== undefined) {
         dumps.push({ path: `${String(dumps.length).padStart(2, "0")}-${pass}.phdir`, content: text });
       }
-      if (options.printAfter?.includes(pass)) terminal.err(`// after ${pass}\n${text}\n`);
+      if (options.printAfter?.includes(pass)) terminal.err(`// after ${pass}\n${text}`);
     },
   };
   const compilation = compileSource(source, compileOptions);
@@ -98,7 +98,7 @@ function capabilitiesFor({ dtype, subgroups }: CompileCommandOptions): Capabilit
 function printPart(program: Program, part: NonNullable<CompileCommandOptions["emit"]>): string {
   switch (part) {
     case "graph":
-      return `${printGraph(program.graph)}\n`;
+      return printGraph(program.graph);
     case "kernels":
       return `${program.kernelPrograms.map(printKernel).join("\n\n")}\n`;
     case "wgsl":
