@@ -1,6 +1,8 @@
 /** From a `.phd` file and a folder of weights to sessions on a device: what `run`, `logits` and `verify` share. */
 import { type Compilation, compileSource, type Program } from "../compile.js";
-import { DiagnosticError, InternalError } from "../diagnostics/diagnostic.js";
+import { DiagnosticCollector, DiagnosticError, InternalError } from "../diagnostics/diagnostic.js";
+import { checkModel } from "../dsl/check/check-model.js";
+import { parseFile } from "../dsl/syntax/parse.js";
 import { createCpuSession } from "../interpret/graph/index.js";
 import { portableCapabilities } from "../ir/kernel/capabilities.js";
 import type { Checkpoint } from "../runtime/checkpoint.js";
@@ -46,6 +48,7 @@ export interface OpenedModel {
 
 /** Compiles a model for the device that runs it. Nothing is loaded yet. */
 export async function openModel(terminal: Terminal, source: SourceFile, options: OpenOptions): Promise<OpenedModel> {
+  assertChecks(source, options.set);
   const device = await chooseDevice(terminal, options.device, options.dtype);
   const compilation = compileSource(source, {
     target: "webgpu",
@@ -65,6 +68,14 @@ export async function openModel(terminal: Terminal, source: SourceFile, options:
   return device.kind === "webgpu"
     ? openOnGpu(terminal, device, program, checkpoint)
     : openOnCpu(terminal, device, program, checkpoint);
+}
+
+/** Mistakes in the text are told before a device is looked for. */
+function assertChecks(source: SourceFile, set: Settings): void {
+  const collector = new DiagnosticCollector();
+  const tree = parseFile(source, collector);
+  if (tree !== undefined) checkModel(tree, collector, { set });
+  if (collector.hasErrors) throw new DiagnosticError(collector.diagnostics);
 }
 
 /** The program, after its warnings have been shown; throws its errors. */
