@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const native = ["@huggingface/tokenizers", "@sparticuz/chromium", "koffi", "webgpu"];
 
 const bundle = await rolldown({
-  input: join(root, "dist/cli/main.js"),
+  input: ["main", "process"].map((name) => join(root, `dist/cli/${name}.js`)),
   platform: "node",
   external: [/^node:/, ...native],
 });
