@@ -29,8 +29,9 @@ export function emitWgsl(kernel: Kernel): string {
   writeHeader(expanded, writer);
   writeEnables(expanded, writer);
   writeBindings(expanded, spelling, writer);
-  writeHelpers(expanded, writer);
-  writeEntryPoint(expanded, spelling, writer);
+  const used = usesOf(expanded);
+  writeHelpers(used, writer);
+  writeEntryPoint(expanded, used, spelling, writer);
   return writer.toString();
 }
 
@@ -75,22 +76,35 @@ function elementType(array: WorkgroupArray): string {
   return array.atomic ? "atomic<u32>" : spellType(array.type);
 }
 
-/** Functions for what WGSL lacks; only those that are used. */
-function writeHelpers(kernel: Kernel, writer: Writer): void {
-  const used = new Set<"pack" | "unpack">();
+/** What a body needs besides its statements. */
+interface Uses {
+  /** Functions for what WGSL lacks. */
+  readonly helpers: ReadonlySet<"pack" | "unpack">;
+  /** Built-in values, without their component. */
+  readonly builtins: ReadonlySet<string>;
+}
+
+function usesOf(kernel: Kernel): Uses {
+  const helpers = new Set<"pack" | "unpack">();
+  const builtins = new Set<string>();
   eachExpressionIn(kernel.body, (expression) => {
+    if (expression.kind === "builtin") builtins.add(baseName(expression));
     if ((expression.kind === "pack" || expression.kind === "unpack") && expression.format === "bf16") {
-      used.add(expression.kind);
+      helpers.add(expression.kind);
     }
   });
-  if (used.has("unpack")) {
+  return { helpers, builtins };
+}
+
+function writeHelpers({ helpers }: Uses, writer: Writer): void {
+  if (helpers.has("unpack")) {
     writer.line("// The two bf16 values of a word: a bf16 is the upper half of an f32.");
     writer.block("fn unpack_bf16(word: u32) -> vec2<f32> {", () => {
       writer.line("return bitcast<vec2<f32>>(vec2<u32>(word << 16u, word & 0xffff0000u));");
     });
     writer.line();
   }
-  if (used.has("pack")) {
+  if (helpers.has("pack")) {
     writer.line("// Two f32 rounded to bf16, to the nearest and ties to even, in one word.");
     writer.block("fn pack_bf16(pair: vec2<f32>) -> u32 {", () => {
       writer.line("let bits = bitcast<vec2<u32>>(pair);");
@@ -102,9 +116,11 @@ function writeHelpers(kernel: Kernel, writer: Writer): void {
   }
 }
 
-function writeEntryPoint(kernel: Kernel, spelling: Spelling, writer: Writer): void {
+function writeEntryPoint(kernel: Kernel, { builtins }: Uses, spelling: Spelling, writer: Writer): void {
   writer.line(`@compute @workgroup_size(${kernel.workgroupSize})`);
-  const inputs = usedBuiltins(kernel);
+  const inputs = builtinInputs
+    .filter(([name]) => builtins.has(name))
+    .map(([name, builtin, type]) => `@builtin(${builtin}) ${name}: ${type}`);
   if (inputs.length <= 1) writer.line(`fn ${kernel.name}(${inputs.join("")}) {`);
   else {
     writer.line(`fn ${kernel.name}(`);
@@ -117,19 +133,9 @@ function writeEntryPoint(kernel: Kernel, spelling: Spelling, writer: Writer): vo
   writer.line("}");
 }
 
-/** The entry point's parameters: one for each built-in value that the body reads. */
-function usedBuiltins(kernel: Kernel): readonly string[] {
-  const used = new Set<string>();
-  eachExpressionIn(kernel.body, (expression) => {
-    if (expression.kind === "builtin") used.add(baseName(expression));
-  });
-  return builtinInputs
-    .filter(([name]) => used.has(name))
-    .map(([name, builtin, type]) => `@builtin(${builtin}) ${name}: ${type}`);
-}
-
 const baseName = ({ name }: Builtin) => name.replace(/\.[xyz]$/, "");
 
+/** What an entry point may take as parameters. */
 const builtinInputs = [
   ["workgroup_id", "workgroup_id", "vec3<u32>"],
   ["num_workgroups", "num_workgroups", "vec3<u32>"],

@@ -8,20 +8,19 @@ const order: readonly Capability[] = ["subgroups", "f16", "bf16", "matrix", "asy
 /** The capabilities that the declarations and the body of a kernel use, in a fixed order. */
 export function inferRequirements(kernel: Pick<Kernel, "buffers" | "arrays" | "body">): readonly Capability[] {
   const found = new Set<Capability>();
-  const note = (type: ValueType) => {
-    const scalar = scalarOf(type);
-    if (scalar === "f16" || scalar === "bf16") found.add(scalar);
-  };
-  for (const { type } of [...kernel.buffers, ...kernel.arrays]) note(type);
+  const types = new Set<ValueType>([...kernel.buffers, ...kernel.arrays].map(({ type }) => type));
   eachExpressionIn(kernel.body, (expression) => {
-    note(expression.type);
+    types.add(expression.type);
     if (expression.kind === "builtin" && expression.name.startsWith("subgroup")) found.add("subgroups");
   });
   eachStatement(kernel.body, (statement) => {
     if (statement.kind === "subgroup") found.add("subgroups");
     if (statement.kind === "mma" || statement.kind === "matrix-load") found.add("matrix");
     if (statement.kind === "async-copy") found.add("async-copy");
-    if (statement.kind === "registers") note(statement.type);
+    if (statement.kind === "registers") types.add(statement.type);
   });
+  for (const scalar of [...types].map(scalarOf)) {
+    if (scalar === "f16" || scalar === "bf16") found.add(scalar);
+  }
   return order.filter((capability) => found.has(capability));
 }

@@ -15,10 +15,13 @@ import { declaredName, eachStatement, mapOperands, mapStatement } from "./walk.j
  */
 export function expandUnrolled(kernel: Kernel): Kernel {
   const names = new Set([...kernel.buffers, ...kernel.params, ...kernel.arrays].map(({ name }) => name));
+  let unrolls = false;
   eachStatement(kernel.body, (statement) => {
     const name = declaredName(statement);
     if (name !== undefined) names.add(name);
+    unrolls ||= statement.kind === "for" && statement.unroll;
   });
+  if (!unrolls) return kernel;
   return { ...kernel, body: expandBlock(kernel.body, new Map(), names) };
 }
 

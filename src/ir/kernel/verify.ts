@@ -69,6 +69,8 @@ class Verifier {
   private readonly everDeclared = new Set<string>();
   /** What names mean here, by block. */
   private readonly scopes: Map<string, Meaning>[] = [];
+  /** Nodes whose own typing has been checked: a value that is used twice is one node. */
+  private readonly typed = new Set<Expression>();
 
   constructor(private readonly kernel: Kernel) {}
 
@@ -261,13 +263,7 @@ class Verifier {
 
   private expression(whole: Expression): void {
     eachExpression(whole, (expression) => {
-      try {
-        const { type } = remake(expression);
-        this.expect(type === expression.type, () => `${expression.kind} is typed ${expression.type}, not ${type}`);
-      } catch (error) {
-        if (!(error instanceof InternalError)) throw error;
-        this.problems.push(error.message);
-      }
+      if (!this.typed.has(expression)) this.typing(expression);
       if (expression.kind === "local") {
         const meaning = this.lookUp(expression.name);
         this.expect(
@@ -283,6 +279,17 @@ class Verifier {
         this.expectType(expression, this.elementType(expression), () => `a load from ${expression.name}`);
       }
     });
+  }
+
+  private typing(expression: Expression): void {
+    this.typed.add(expression);
+    try {
+      const { type } = remake(expression);
+      this.expect(type === expression.type, () => `${expression.kind} is typed ${expression.type}, not ${type}`);
+    } catch (error) {
+      if (!(error instanceof InternalError)) throw error;
+      this.problems.push(error.message);
+    }
   }
 
   private elementType({ space, name }: Pick<Load, "space" | "name">): ValueType | undefined {

@@ -4,6 +4,8 @@ import type { Expression } from "./expressions.js";
 import type { Statement } from "./statements.js";
 import { type ValueType, vectorOf } from "./types.js";
 
+const none: readonly never[] = [];
+
 /** The direct operands of an expression, in the order they are evaluated. */
 export function operandsOf(expression: Expression): readonly Expression[] {
   switch (expression.kind) {
@@ -11,7 +13,7 @@ export function operandsOf(expression: Expression): readonly Expression[] {
     case "local":
     case "param":
     case "builtin":
-      return [];
+      return none;
     case "load":
       return [expression.index];
     case "unary":
@@ -102,7 +104,7 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
     case "async-commit":
     case "async-wait":
     case "comment":
-      return [];
+      return none;
     default:
       return unreachable(statement);
   }
@@ -117,7 +119,7 @@ export function blocksOf(statement: Statement): readonly (readonly Statement[])[
     case "while":
       return [statement.body];
     default:
-      return [];
+      return none;
   }
 }
 
