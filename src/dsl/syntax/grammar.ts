@@ -9,12 +9,13 @@ import { expectations } from "./expectations.js";
 import * as t from "./tokens.js";
 
 class PhdParser extends CstParser {
-  constructor() {
+  constructor({ validate }: { readonly validate: boolean }) {
     super([...t.allTokens], {
       recoveryEnabled: true,
       maxLookahead: 2,
       nodeLocationTracking: "onlyOffset",
       errorMessageProvider: expectations,
+      skipValidations: !validate,
     });
     this.performSelfAnalysis();
   }
@@ -410,8 +411,13 @@ let parser: PhdParser | undefined;
 
 /** Parses tokens from one of the two starting points. The parser is built once: its analysis of the grammar takes a while. */
 export function parseTokens(tokens: IToken[], start: "file" | "expression") {
-  parser ??= new PhdParser();
+  parser ??= new PhdParser({ validate: false });
   parser.input = tokens;
   const tree: CstNode = parser[start]();
   return { tree, errors: parser.errors };
+}
+
+/** Throws if the grammar is ambiguous or recurses on the left. It does not change between runs, so a test asks, and no compilation. */
+export function validateGrammar(): void {
+  new PhdParser({ validate: true });
 }

@@ -177,7 +177,15 @@ export const allTokens: readonly TokenType[] = [
 ];
 
 // Only full tracking tells where a token ends, and spans need it.
-export const lexer = new Lexer([...allTokens], { positionTracking: "full" });
+const lexerOptions = { positionTracking: "full" } as const;
+
+export const lexer = new Lexer([...allTokens], { ...lexerOptions, skipValidations: true });
+
+/** What is wrong with the definitions of the tokens; they do not change between runs, so a test asks, and no compilation. */
+export function tokenProblems(): readonly string[] {
+  const { lexerDefinitionErrors } = new Lexer([...allTokens], { ...lexerOptions, deferDefinitionErrorsHandling: true });
+  return lexerDefinitionErrors.map(({ message }) => message);
+}
 
 /** How a message spells a kind of token. */
 export function describeTokenType(type: TokenType): string {
