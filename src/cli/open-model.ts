@@ -3,7 +3,7 @@ import { type Compilation, compileSource, type Program } from "../compile.js";
 import { DiagnosticCollector, DiagnosticError, InternalError } from "../diagnostics/diagnostic.js";
 import { checkModel } from "../dsl/check/check-model.js";
 import { parseFile } from "../dsl/syntax/parse.js";
-import { createCpuSession } from "../interpret/graph/index.js";
+import { createCpuSession, derivedPlan } from "../interpret/graph/index.js";
 import { portableCapabilities } from "../ir/kernel/capabilities.js";
 import type { Checkpoint } from "../runtime/checkpoint.js";
 import { openDevice } from "../runtime/device.js";
@@ -144,7 +144,8 @@ async function openOnCpu(
     },
     openSession: async ({ context }) => {
       if (weights === undefined) throw new InternalError("a session was opened before the weights were loaded");
-      return cpuBatchSession(createCpuSession(program.graph, weights), context);
+      const plan = derivedPlan(program.graph, program.facts);
+      return cpuBatchSession(createCpuSession(program.graph, weights, { plan }), context);
     },
     close: () => checkpoint.close(),
   };

@@ -8,7 +8,7 @@ import { type SelfTestData, tensorsOf } from "../backends/host/package-files/sel
 import { type CompileOptions, compileSource, type Program } from "../compile.js";
 import { DiagnosticCollector, InternalError } from "../diagnostics/diagnostic.js";
 import { parseFile } from "../dsl/syntax/parse.js";
-import { createCpuSession, type WeightSource } from "../interpret/graph/index.js";
+import { createCpuSession, derivedPlan, type WeightSource } from "../interpret/graph/index.js";
 import type { SelfTestInfo } from "../runtime/manifest.js";
 import type { SourceFile } from "../source/source-file.js";
 import { reduceSizes } from "./reduce-sizes.js";
@@ -57,13 +57,13 @@ function makeIds(vocab: number): readonly number[] {
   return Array.from(elements, (element) => Math.min(vocab - 1, Math.floor((element - 0.5) * vocab)));
 }
 
-function expectedLogits({ graph, manifest }: Program, ids: readonly number[]): readonly (readonly number[])[] {
+function expectedLogits({ graph, facts, manifest }: Program, ids: readonly number[]): readonly (readonly number[])[] {
   const shapes = new Map(tensorsOf(manifest).map((tensor) => [tensor.name, tensor]));
   const weights: WeightSource = (name) => {
     const tensor = shapes.get(name)!;
     return { data: Float64Array.from(seededElements(seed, tensor)), shape: tensor.shape };
   };
-  const session = createCpuSession(graph, weights);
+  const session = createCpuSession(graph, weights, { plan: derivedPlan(graph, facts) });
   const rows = [session.prefill([ids.slice(0, prefill)])[0]!];
   for (const id of ids.slice(prefill)) rows.push(session.decode([id])[0]!);
   // Six digits after the point are far below every tolerance.
