@@ -1,8 +1,9 @@
 /**
  * One way to write a relation, whatever way the model wrote it.
  *
- * The predicate becomes a union of conjunctions of linear comparisons, simplified by what is true of all tokens and sorted. Expressions
- * that mean the same usually become the same text, so renaming a rule or rephrasing it changes neither plan nor kernels.
+ * The predicate becomes a union of conjunctions of linear comparisons, simplified by what is true of all tokens, as wide as they can be
+ * and sorted. Expressions that mean the same nearly always become the same text, so renaming a rule or rephrasing it changes neither
+ * plan nor kernels.
  */
 import { unreachable } from "../../diagnostics/diagnostic.js";
 import { type Affine, type Atom, constant, variable } from "../../ir/relation/affine.js";
@@ -11,6 +12,7 @@ import type { Constraint } from "../../ir/relation/constraint.js";
 import { setOfPredicate } from "../../ir/relation/from-predicate.js";
 import { atMost, contextOf, type IntegerSet, simplify } from "../../ir/relation/integer-set.js";
 import type { Coordinate, Predicate, Term } from "../../ir/relation/predicate.js";
+import { inWidestParts } from "../../ir/relation/widest.js";
 import { attempt } from "../../ir/relation/work.js";
 
 /** Steps of the algebra that a simplification may take; a relation that needs more stays as it was written. */
@@ -18,9 +20,7 @@ const mostSteps = 200_000;
 
 export function normalForm(predicate: Predicate, copies: number): Predicate {
   const context = tokenContext(copies);
-  const simplified = attempt(mostSteps, () =>
-    sorted(simplify(sorted(simplify(setOfPredicate(predicate), context)), context)),
-  );
+  const simplified = attempt(mostSteps, () => inWidestParts(simplify(setOfPredicate(predicate), context), context));
   if (simplified === undefined) return predicate;
   // Reports about the relation as a whole still point at its text.
   return { ...predicateOfSet(simplified), ...(predicate.span && { span: predicate.span }) };
@@ -34,10 +34,6 @@ function tokenContext(copies: number): readonly Constraint[] {
     atMost(variable(`${side}.copy`), constant(copies)),
   ]);
   return contextOf(...sides);
-}
-
-function sorted(set: IntegerSet): IntegerSet {
-  return [...set].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
 }
 
 function predicateOfSet(set: IntegerSet): Predicate {
