@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { loadTokenizer } from "../../src/runtime/node/tokenizer.js";
-import { runCli, scratchFolder } from "../cli/run-cli.js";
 import { readTensors } from "../cli/read-tensors.js";
+import { runCli, scratchFolder } from "../cli/run-cli.js";
 import { haveStories, sharedModels } from "./shared.js";
 
 const scratch = scratchFolder();
@@ -101,8 +101,8 @@ describe("a run", () => {
     expect({ code, stdout, stderr }).toMatchInlineSnapshot(`
       {
         "code": 1,
-        "stderr": "error[context-full]: The context holds 10 positions and 11 are needed
-      Hint: Open the session with a larger context.
+        "stderr": "error[PHD0706]: The context holds 10 positions and 11 are needed
+      Hint: Give --context a larger number.
       ",
         "stdout": "I wi",
       }
@@ -126,7 +126,20 @@ describe("a run", () => {
     expect({ code, stderr }).toMatchInlineSnapshot(`
       {
         "code": 1,
-        "stderr": "error[tensor-shape]: Tensor model.layers.0.mlp.gate_proj.weight has shape [384, 128] where the model has [385, 128]
+        "stderr": "error[PHD0615]: Tensor model.layers.0.mlp.gate_proj.weight has shape [384, 128] where the model has [385, 128] (and likewise in 3 more layers)
+        std/nn.phd:5:24
+      5 |   let gate = linear(x, weight "mlp.gate_proj" [ffn, dim])
+        |                        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ the model asks for it here
+
+      error[PHD0615]: Tensor model.layers.0.mlp.up_proj.weight has shape [384, 128] where the model has [385, 128] (and likewise in 3 more layers)
+        std/nn.phd:6:22
+      6 |   let up = linear(x, weight "mlp.up_proj" [ffn, dim])
+        |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ the model asks for it here
+
+      error[PHD0615]: Tensor model.layers.0.mlp.down_proj.weight has shape [128, 384] where the model has [128, 385] (and likewise in 3 more layers)
+        std/nn.phd:7:34
+      7 |   return linear(silu(gate) * up, weight "mlp.down_proj" [dim, ffn])
+        |                                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ the model asks for it here
       ",
       }
     `);

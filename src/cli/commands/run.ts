@@ -1,4 +1,6 @@
-import { RequestError } from "../../runtime/errors.js";
+import { DiagnosticError } from "../../diagnostics/diagnostic.js";
+import { diagnosticOf } from "../../diagnostics/from-error.js";
+import { ContextFull, RequestError } from "../../runtime/errors.js";
 import { loadTokenizer } from "../../runtime/node/tokenizer.js";
 import { TextStream } from "../../runtime/tokenizer.js";
 import { readSource } from "../files.js";
@@ -68,6 +70,8 @@ export async function runCommand(terminal: Terminal, path: string, options: RunO
       };
       const tokens = session.generate(prompts, { maxTokens, seed, ...sampling, endIds: tokenizer.endIds });
       for await (const { sequence, id } of tokens) printer.add(sequence, id);
+    } catch (error) {
+      throw error instanceof ContextFull ? contextFull(error) : error;
     } finally {
       printer.end();
       session.close();
@@ -85,6 +89,11 @@ export async function runCommand(terminal: Terminal, path: string, options: RunO
     await model.close();
   }
   return exitCodes.ok;
+}
+
+/** The same error with a way out that a command line has. */
+function contextFull(error: ContextFull): DiagnosticError {
+  return new DiagnosticError([{ ...diagnosticOf(error), hint: "Give --context a larger number." }]);
 }
 
 /** Streams the first continuation as it comes, keeps the others until it is their turn. */
