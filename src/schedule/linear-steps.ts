@@ -6,7 +6,7 @@ import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinn
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
 import type { BindingSource, Step, WeightInfo } from "../runtime/manifest.js";
 import { bindExpression } from "./element-operands.js";
-import { mostMergedRows, partialsBindings } from "./merged-attention.js";
+import { partialsBindings } from "./merged-attention.js";
 import { logitsBuffer } from "./place-values.js";
 import { buffer, type Choice, finishStep, type Situation, type Workshop, weight } from "./step-builder.js";
 
@@ -23,7 +23,7 @@ export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinea
   const merging = { ...product, options: { ...product.options, merge: merge.shape } };
   const mergingName = `merge splits and ${name}`;
   return runs.flatMap((run) => [
-    linearStep(shop, op, merging, { name: mergingName, input: partialsBindings, run, when: merge.when }),
+    linearStep(shop, op, merging, { name: mergingName, input: partialsBindings, run, ...merge }),
     linearStep(shop, op, product, { name, input, run, when: eq(merge.when, 0) }),
   ]);
 }
@@ -76,9 +76,12 @@ interface LinearCall {
   readonly input: Readonly<Record<string, BindingSource>>;
   readonly run: ColumnRun;
   readonly when?: Expr;
+  /** Most rows that `when` lets through, where it excludes more. */
+  readonly mostRows?: number;
 }
 
-function linearStep(shop: Workshop, op: FusedLinear, product: Product, { name, input, run, when }: LinearCall): Step {
+function linearStep(shop: Workshop, op: FusedLinear, product: Product, call: LinearCall): Step {
+  const { name, input, run, when, mostRows } = call;
   const { matrix, options, bindings, sizes } = product;
   // Bound in parts, a step computes the columns that its part and its run have in common.
   const columns = matrix.splittable ? columnsOfPart(run, options.outputs) : run;
@@ -89,7 +92,7 @@ function linearStep(shop: Workshop, op: FusedLinear, product: Product, { name, i
     op,
     rows: run.rows,
     ...(when !== undefined && { when }),
-    choices: linearChoices(shop, options, columns.count, wholeBlocks),
+    choices: linearChoices(shop, options, { columns: columns.count, wholeBlocks, mostRows }),
     bindings: { ...input, ...bindings },
     parameters: {
       column_base: columns.base,
@@ -131,15 +134,20 @@ function columnsOfPart({ base, count }: ColumnRun, outputs: number): { base: Exp
   return { base: from, count: max(0, sub(min(base + count, add("part_base", "part_rows")), from)) };
 }
 
-/**
- * @param columns how many are computed
- * @param wholeBlocks whether every range of columns starts and ends at a block of the skinny kernel
- */
-function linearChoices(shop: Workshop, options: LinearOptions, columns: Expr, wholeBlocks: boolean): Choice[] {
+interface Extent {
+  /** How many columns are computed. */
+  readonly columns: Expr;
+  /** Whether every range of columns starts and ends at a block of the skinny kernel. */
+  readonly wholeBlocks: boolean;
+  /** More rows never come here. */
+  readonly mostRows?: number;
+}
+
+function linearChoices(shop: Workshop, options: LinearOptions, { columns, wholeBlocks, mostRows }: Extent): Choice[] {
   const { kernels, capabilities } = shop;
   const limit = capabilities.limits.maxWorkgroupsPerDimension;
   const block = skinnyColumns(options);
-  const sizes = skinnyRows.filter((rows) => !options.merge || rows <= mostMergedRows);
+  const sizes = skinnyRows.filter((rows) => mostRows === undefined || rows <= mostRows);
   const choices: Choice[] = sizes.map((rows) => {
     const blocks = ceilDiv(columns, block);
     const small = typeof blocks === "number" && blocks <= limit;
@@ -154,8 +162,7 @@ function linearChoices(shop: Workshop, options: LinearOptions, columns: Expr, wh
       ],
     };
   });
-  // A merge stands under a condition that excludes more rows.
-  if (!tileFits(options) || options.merge) return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
+  if (!tileFits(options) || mostRows !== undefined) return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
   const tiled = kernels.get("tiled-linear", options, tiledLinear);
   return [
     ...choices,

@@ -17,6 +17,8 @@ export interface Merge {
   readonly shape: AttentionShape;
   /** In `row_count` and `splits`: not 0 where the product merges. */
   readonly when: Expr;
+  /** Most rows that `when` lets through. */
+  readonly mostRows: number;
 }
 
 /**
@@ -24,10 +26,18 @@ export interface Merge {
  * the time of a dispatch.
  */
 const rereadBytes = 2 ** 24;
-/** More rows are merged once, by themselves: the kernel writes the loop over splits out for each of them. */
-export const mostMergedRows = 4;
+/** More rows are better merged once, by themselves: the kernel writes the loop over splits out for each of them. */
+const cheaplyMergedRows = 4;
+/** The largest block of the skinny product; more rows are always merged by themselves. */
+const mergeableRows = 16;
 /** Splits times rows; beyond it the loops over splits are longer than the product. */
 const mostParts = 64;
+
+/**
+ * Dispatches of a layer in decode that the plan keeps to, whatever a merge costs: on WebGPU every dispatch costs time on the CPU, and
+ * layers with norms behind their products have two more of them to pay.
+ */
+const mostDispatches = 8;
 
 /** Products whose input is an attention that nothing else reads. */
 export function mergedAttentions(graph: Graph): ReadonlyMap<FusedLinear, Merge> {
@@ -38,15 +48,25 @@ export function mergedAttentions(graph: Graph): ReadonlyMap<FusedLinear, Merge> 
       const reader = onlyReader(block, attention);
       if (reader === undefined || reader.norm !== undefined) continue;
       const { heads, kvHeads, width } = attention;
+      const shape = { heads, kvHeads, width };
+      if (dispatchesOf(block) + 1 > mostDispatches) {
+        merges.set(reader, { attention, shape, when: le("row_count", mergeableRows), mostRows: mergeableRows });
+        continue;
+      }
       // A workgroup of the product has 4 columns and reads 4 bytes of every input, so both fours cancel.
       const reread = heads * width * rowWidth(reader.results[0]!.type);
       const most = Math.min(mostParts, Math.floor(rereadBytes / reread));
       if (most < 1) continue;
-      const when = mul(le("row_count", mostMergedRows), le(mul("row_count", "splits"), most));
-      merges.set(reader, { attention, shape: { heads, kvHeads, width }, when });
+      const when = mul(le("row_count", cheaplyMergedRows), le(mul("row_count", "splits"), most));
+      merges.set(reader, { attention, shape, when, mostRows: cheaplyMergedRows });
     }
   }
   return merges;
+}
+
+/** Operations of a block that a kernel carries out, without a merge of splits. */
+function dispatchesOf(block: Block): number {
+  return block.ops.filter((op) => op.kind !== "weight").length;
 }
 
 function onlyReader(block: Block, attention: CachedAttention): FusedLinear | undefined {
