@@ -1,6 +1,6 @@
 /** A checkpoint's tensors for the float64 interpreter. */
 
-import { tensorsOf } from "../backends/host/package-files/self-test.js";
+import { tensorsOf } from "../backends/host/package-files/seeded-weights.js";
 import { InternalError } from "../diagnostics/diagnostic.js";
 import type { WeightSource, WeightTensor } from "../interpret/graph/weights.js";
 import type { Checkpoint, LoadProgress } from "../runtime/checkpoint.js";

@@ -3,8 +3,8 @@
  * float64 interpreter computes for it.
  */
 import type { CompiledKernels } from "../backends/host/emit-package.js";
-import { seededElements } from "../backends/host/package-files/seeded-weights.js";
-import { type SelfTestData, tensorsOf } from "../backends/host/package-files/self-test.js";
+import { seededElements, tensorsOf } from "../backends/host/package-files/seeded-weights.js";
+import type { SelfTestData } from "../backends/host/package-files/self-test.js";
 import { type CompileOptions, compileSource, type Program } from "../compile.js";
 import { DiagnosticCollector, InternalError } from "../diagnostics/diagnostic.js";
 import { parseFile } from "../dsl/syntax/parse.js";

@@ -6,9 +6,8 @@
 import type { Device } from "../../../runtime/device.js";
 import type { Manifest } from "../../../runtime/manifest.js";
 import { loadModel } from "../../../runtime/model.js";
-import { tensorName } from "../../../runtime/packing.js";
 import { readPackageText } from "./files.js";
-import { type SeededTensor, seededCheckpoint } from "./seeded-weights.js";
+import { seededCheckpoint, tensorsOf } from "./seeded-weights.js";
 
 /** `selftest/expected.json`. */
 export interface SelfTestData {
@@ -29,23 +28,6 @@ export interface SelfTestResult {
   readonly position: number;
   readonly tolerance: number;
   readonly adapter: string;
-}
-
-/** The tensors that a manifest's weights are packed from. */
-export function tensorsOf(manifest: Manifest): SeededTensor[] {
-  const tensors = new Map<string, SeededTensor>();
-  for (const { sources, perLayer, layers } of manifest.weights) {
-    const all = Array.from({ length: manifest.model.layers }, (_, layer) => layer);
-    for (const layer of perLayer ? (layers ?? all) : [undefined]) {
-      for (const { tensor, shape, zeros } of sources) {
-        // Where a concatenation has a gap, there is no tensor.
-        if (zeros) continue;
-        const name = tensorName(tensor, layer);
-        tensors.set(name, { name, shape });
-      }
-    }
-  }
-  return [...tensors.values()];
 }
 
 export async function runSelfTest(device: Device): Promise<SelfTestResult> {
