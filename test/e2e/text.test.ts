@@ -58,6 +58,23 @@ describe.each(devices)("on %s", (device) => {
   });
 });
 
+it("continues prompts of different lengths side by side as it continues each alone", async () => {
+  const folder = join(bundled, "shakespeare-phd-cswa-2-16-32");
+  const model = join(scratch, "batch.phd");
+  await runCli(["import", folder, "-o", model]);
+  // One ends at the edge of a chunk of 32, one inside of one, one in the next.
+  const prompts = ["ROMEO:\n", "First Citizen:\nBefore we proceed", "KING HENRY:\nWhat say you to that, my lord?\n"];
+  const args = ["run", model, "--weights", folder, "--max-tokens", "40", "--dtype", "f32", "--json"];
+  const texts = async (device: string, given: readonly string[]) => {
+    const { stdout } = await runCli([...args, "--device", device, ...given.flatMap((prompt) => ["--prompt", prompt])]);
+    return (JSON.parse(stdout) as { continuations: Run[] }).continuations.map(({ text }) => text);
+  };
+  const alone: string[] = [];
+  for (const prompt of prompts) alone.push(...(await texts("cpu", [prompt])));
+  expect(await texts("cpu", prompts)).toEqual(alone);
+  expect(await texts("webgpu", prompts)).toEqual(alone);
+});
+
 describe("a run", () => {
   const folder = join(bundled, "shakespeare-phd-cswa-2-16-32");
   const model = join(scratch, "shakespeare.phd");
