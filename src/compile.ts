@@ -74,6 +74,7 @@ export function compileSource(source: SourceFile, options: CompileOptions): Comp
     const graph = timed("passes", () => runPasses(graphPipeline, lowered, options.trace));
     const facts = timed("analyse", () => analyseTokens(graph, { asStated: true }));
     for (const { warning } of facts.retention.flat()) if (warning !== undefined) addOnce(collector, warning);
+    if (facts.approximation !== undefined) addOnce(collector, facts.approximation);
 
     const scheduled = timed("schedule", () => schedule(graph, scheduleFacts(facts, graph), options));
     const kernels = timed("emit", () => scheduled.kernels.map((kernel) => printKernel(kernel, "wgsl", emitWgsl)));

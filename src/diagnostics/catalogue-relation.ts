@@ -72,6 +72,20 @@ export const relationDiagnostics = defineDiagnostics({
       `The analysis of ${data.analysis} gave up after ${data.steps} steps${data.term === undefined ? "" : `; the costly term is \`${data.term}\``}`,
     hint: () => "Use fewer `div` and `mod` with different divisors, or smaller ones.",
   },
+  approximated: {
+    code: "PHD0407",
+    severity: "warning",
+    title: "More is computed and kept than needed",
+    explanation: [
+      "Which rows a layer must compute, and which keys must be kept, follows from the relation by exact integer reasoning through all layers. For this relation that takes more work than the compiler allows, so it went on with simpler sets around the exact ones.",
+      "The model computes the same logits. It may compute rows, and keep keys, that nothing reads.",
+    ].join("\n\n"),
+    example: "attend q -> k when k.pos <= q.pos and (q.pos * 3 + q.copy) div 10 == (k.pos * 3 + k.copy) div 10",
+    message: (data: { term?: string }) =>
+      `More rows and keys may be computed and kept than are needed: the relation is too costly to analyse exactly${data.term === undefined ? "" : `, most of all \`${data.term}\``}`,
+    hint: () =>
+      "Chunks that are whole positions (`q.pos div C`) are cheap to analyse; chunks that cut through a position are not.",
+  },
   integersTooLarge: {
     code: "PHD0406",
     title: "The relation needs integers of 2^53 and more",

@@ -1,7 +1,7 @@
 /**
  * Everything the compiler derives from who attends to whom: the facts beside the graph.
  */
-import { InternalError } from "../diagnostics/diagnostic.js";
+import { type Diagnostic, InternalError } from "../diagnostics/diagnostic.js";
 import type { Graph } from "../ir/graph/ops.js";
 import type { AttentionSystem } from "./tokens/attention-system.js";
 import { DemandAnalysis } from "./tokens/demand.js";
@@ -19,6 +19,8 @@ export interface TokenFacts {
   readonly prefill: PrefillDemand;
   /** The copies of a decode step. */
   readonly decode: DecodeDemand;
+  /** A warning where the relations were too costly: the rest is right, but not the least that is needed. */
+  readonly approximation?: Diagnostic;
 }
 
 /** Takes a graph after group-tokens. The analyses share their intermediate results. */
@@ -27,11 +29,13 @@ export function analyseTokens(graph: Graph, options: SystemOptions = {}): TokenF
   if (groups === undefined) throw new InternalError("tokens are not grouped");
   const system = attentionSystem(graph, options);
   const analysis = new DemandAnalysis(system, groups);
-  return {
+  const facts = {
     system,
     groups,
     retention: inferRetention(system, groups, analysis),
     prefill: derivePrefill(system, groups, analysis),
     decode: deriveDecode(system, groups, analysis),
   };
+  const { approximation } = analysis;
+  return approximation === undefined ? facts : { ...facts, approximation };
 }

@@ -4,12 +4,18 @@
  * The relations between the groups of a model, and images of row sets under them. Images are kept by their text, because layers
  * that share a relation ask for the same ones again.
  */
+import { relationDiagnostics } from "../../diagnostics/catalogue-relation.js";
+import { label } from "../../diagnostics/define.js";
+import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import type { Constraint } from "../../ir/relation/constraint.js";
 import { setOfPredicate } from "../../ir/relation/from-predicate.js";
+import { hullOf } from "../../ir/relation/hull.js";
 import { type IntegerSet, isSubset, nothing, simplify, union } from "../../ir/relation/integer-set.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
+import { attempt } from "../../ir/relation/work.js";
+import { costliestTerm } from "./analysis-budget.js";
 import type { AttentionSystem } from "./attention-system.js";
-import { betweenGroups, keysSeenBy, rowsOfCopy } from "./group-relation.js";
+import { allRows, betweenGroups, keysSeenBy, rowsOfCopy } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 
 /** One set over `k.row` per group, in the order of the groups. */
@@ -70,6 +76,23 @@ export class DemandAnalysis {
     return this.predicates.size - 1;
   }
 
+  /** A warning once some result is not exact but contains the exact one. */
+  get approximation(): Diagnostic | undefined {
+    return this.warning;
+  }
+
+  private warning: Diagnostic | undefined;
+
+  /** The exact result, or a sound one where that costs too much. */
+  exactOr<T>(exact: () => T, sound: () => T): T {
+    const result = attempt(STEP_UNITS, () => ({ value: exact() }));
+    if (result !== undefined) return result.value;
+    const costly = costliestTerm(this.system.predicates);
+    const labels = costly?.span === undefined ? [] : [label(costly.span, "this term is costly")];
+    this.warning = relationDiagnostics.approximated({ term: costly?.text }, ...labels);
+    return sound();
+  }
+
   /** The rows of each layer that any output of any step depends on, last layer last. */
   steadyLayers(): readonly SteadyLayer[] {
     return remember(this.steady, "", () => {
@@ -77,25 +100,55 @@ export class DemandAnalysis {
       let queries: GroupRows = this.groups.map((group) =>
         holdsCopy(group, this.system.predictCopy) ? rowsOfCopy(group, this.system.predictCopy) : nothing,
       );
-      const known: { readonly predicate: Predicate | undefined; readonly layer: SteadyLayer }[] = [];
+      const known: { readonly predicate: Predicate | undefined; readonly state: SteadyState }[] = [];
       for (let index = this.system.layers.length - 1; index >= 0; index--) {
         const predicate = this.predicateOf(index);
-        let layer = known.find((other) => other.predicate === predicate && other.layer.queries === queries)?.layer;
-        if (layer === undefined) {
-          layer = { queries, keys: this.groups.map((group) => this.read(predicate, queries, group)) };
-          known.push({ predicate, layer });
+        let state = known.find(
+          (other) => other.predicate === predicate && other.state.layer.queries === queries,
+        )?.state;
+        if (state === undefined) {
+          state = this.steadyState(predicate, queries);
+          known.push({ predicate, state });
         }
-        layers.unshift(layer);
-        queries = joinRows(queries, layer.keys);
+        layers.unshift(state.layer);
+        queries = state.input;
       }
       return layers;
     });
   }
 
-  private read(predicate: Predicate | undefined, queries: GroupRows, group: KeyGroup): IntegerSet {
-    return predicate === undefined ? nothing : simplify(this.keysSeen(predicate, queries, group));
+  private steadyState(predicate: Predicate | undefined, queries: GroupRows): SteadyState {
+    if (predicate === undefined) {
+      return { layer: { queries, keys: this.groups.map(() => nothing) }, input: queries };
+    }
+    const from = (rows: GroupRows): SteadyState => {
+      const keys = this.groups.map((group) => simplify(this.keysSeen(predicate, rows, group)));
+      return { layer: { queries, keys }, input: joinRows(rows, keys) };
+    };
+    return this.exactOr(
+      () => from(queries),
+      () => {
+        const everyRow = this.groups.map(() => allRows);
+        return (
+          attempt(STEP_UNITS, () => from(hullsOf(queries))) ?? { layer: { queries, keys: everyRow }, input: everyRow }
+        );
+      },
+    );
   }
 }
+
+/** Work on one layer after which simpler sets take the place of exact ones. */
+export const STEP_UNITS = 200_000;
+
+interface SteadyState {
+  readonly layer: SteadyLayer;
+  /** Rows that enter the layer: the queries of the layer below. */
+  readonly input: GroupRows;
+}
+
+/** Simple sets around rows, group by group. */
+export const hullsOf = (rows: GroupRows, context: readonly Constraint[] = []): GroupRows =>
+  rows.map((set) => hullOf(set, "k.row", context));
 
 export const holdsCopy = (group: KeyGroup, copy: number): boolean => group.firstCopy <= copy && copy <= group.lastCopy;
 

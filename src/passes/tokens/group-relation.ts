@@ -68,6 +68,9 @@ export const keysSeenBy = (queries: IntegerSet, relation: IntegerSet): IntegerSe
 export const rowsBetween = (group: KeyGroup, from: Affine, to: Affine): IntegerSet =>
   where(atMost(scale(from, sizeOf(group)), KEY), less(KEY, scale(to, sizeOf(group))));
 
+/** Every row there can be. */
+export const allRows: IntegerSet = where(atMost(constant(0), KEY));
+
 /** The rows of one copy, at every position. */
 export const rowsOfCopy = (group: KeyGroup, copy: number): IntegerSet =>
   where(atMost(constant(0), KEY), equal(copyOf(KEY, group), constant(copy)));

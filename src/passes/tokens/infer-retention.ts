@@ -8,33 +8,30 @@ import { relationDiagnostics } from "../../diagnostics/catalogue-relation.js";
 import { label } from "../../diagnostics/define.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { type Expr, max, min, mod, mul, sub } from "../../ir/expr.js";
-import { constant, floorOf, minus, scale, shift, variable } from "../../ir/relation/affine.js";
+import { constant, floorOf, scale, shift, variable } from "../../ir/relation/affine.js";
 import {
   areDisjoint,
   atMost,
-  contains,
   type IntegerSet,
   intersect,
   isEmpty,
   isSubset,
   less,
-  project,
   substitute,
   subtract,
   where,
 } from "../../ir/relation/integer-set.js";
-import { intervalOf } from "../../ir/relation/interval.js";
 import type { Predicate, Term } from "../../ir/relation/predicate.js";
-import { printPredicate } from "../../ir/relation/print-predicate.js";
+import { quotePredicate } from "../../ir/relation/quote-predicate.js";
 import { attempt } from "../../ir/relation/work.js";
 import type { Span } from "../../source/source-file.js";
 import { alternativesOf } from "./alternatives.js";
-import { withinBudget } from "./analysis-budget.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { DemandAnalysis, type GroupRows } from "./demand.js";
 import { KEY, N, rowsBetween, sizeOf, stepContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { liveKeys, liveThrough } from "./live-keys.js";
+import { reachOf } from "./reach-of.js";
 import { type RowSet, rowSetOf } from "./row-set.js";
 
 export type RetentionLayout =
@@ -71,25 +68,29 @@ export function inferRetention(
   analysis = new DemandAnalysis(system, groups),
 ): Retention[][] {
   const known = new Map<GroupRows, Retention[]>();
-  return withinBudget(system, "how long keys are read", () =>
-    system.layers.map((_, layer) => {
-      const live = liveKeys(analysis, layer);
-      const before = known.get(live);
-      if (before !== undefined) return before;
-      const result = groups.map((_, index) => retentionOf(analysis, layer, index));
-      known.set(live, result);
-      return result;
-    }),
-  );
+  return system.layers.map((_, layer) => {
+    const live = liveKeys(analysis, layer);
+    const before = known.get(live);
+    if (before !== undefined) return before;
+    const result = groups.map((_, index) => retentionOf(analysis, layer, index));
+    known.set(live, result);
+    return result;
+  });
 }
 
 function retentionOf(analysis: DemandAnalysis, layer: number, index: number): Retention {
+  return analysis.exactOr(
+    () => exactRetention(analysis, layer, index),
+    () => keptForEver(analysis.groups[index]!),
+  );
+}
+
+function exactRetention(analysis: DemandAnalysis, layer: number, index: number): Retention {
   const group = analysis.groups[index]!;
-  const size = sizeOf(group);
   const live = liveKeys(analysis, layer)[index]!;
   const predicate = analysis.system.layers[layer];
   const layout = layoutOf(analysis, layer, index, live);
-  const kept = keptBy(layout, size);
+  const kept = keptBy(layout, sizeOf(group));
   return {
     group: group.name,
     layout,
@@ -103,6 +104,19 @@ function retentionOf(analysis: DemandAnalysis, layer: number, index: number): Re
   };
 }
 
+/** What is right for every relation. */
+function keptForEver(group: KeyGroup): Retention {
+  const layout = { kind: "forever" } as const;
+  return {
+    group: group.name,
+    layout,
+    live: keptBy(layout, sizeOf(group)),
+    read: rowSetOf(group, keptRows(group, layout)),
+    slack: 0,
+    reason: { text: "the relation is too costly to analyse" },
+  };
+}
+
 function layoutOf(analysis: DemandAnalysis, layer: number, index: number, live: IntegerSet): RetentionLayout {
   const group = analysis.groups[index]!;
   if (isEmpty(live)) return { kind: isEmpty(analysis.steadyLayers()[layer]!.keys[index]!) ? "unread" : "step" };
@@ -111,23 +125,6 @@ function layoutOf(analysis: DemandAnalysis, layer: number, index: number, live: 
   const predicate = analysis.system.predicates[analysis.system.layers[layer]!]!;
   const chunk = chunksOf(predicate).find((candidate) => endsWithChunk(group, live, candidate));
   return chunk === undefined ? { kind: "ring", slots } : { kind: "ring-in-chunk", slots, chunk };
-}
-
-/** How far behind the end of the sequence a live key can be, in keys of its group: the ring that holds it. */
-function reachOf(group: KeyGroup, live: IntegerSet): number | undefined {
-  const distance = variable("distance");
-  const distances = project(substitute(live, { "k.row": minus(scale(N, sizeOf(group)), distance) }), ["n"]);
-  let reach = 0;
-  for (const part of distances) {
-    const { upper } = intervalOf(part, "distance");
-    const bounds = upper.filter((bound) => typeof bound === "number");
-    if (bounds.length === 0) return undefined;
-    let farthest = Math.min(...bounds) - 1;
-    // A congruence may exclude the bound itself.
-    while (farthest > reach && !contains([part], { distance: farthest })) farthest--;
-    reach = Math.max(reach, farthest);
-  }
-  return reach;
 }
 
 /** Whether no key outlives the chunk of its position. */
@@ -224,22 +221,22 @@ function reasonFor(
     if (farthest === undefined || reach > farthest.reach) farthest = { alternative, reach };
   }
   const alternative = farthest?.alternative ?? predicate;
-  const text = printPredicate(alternative);
+  const clause = quotePredicate(alternative);
   switch (layout.kind) {
     case "forever":
-      return reason(`\`${text}\` reads these keys at any distance`, alternative);
+      return reason(`${clause} reads these keys at any distance`, alternative);
     case "ring":
       return reason(
-        `\`${text}\` reads ${layout.slots} keys back from the end of the sequence, and none farther`,
+        `${clause} reads ${layout.slots} ${layout.slots === 1 ? "key" : "keys"} back from the end of the sequence, and none farther`,
         alternative,
       );
     case "ring-in-chunk":
       return reason(
-        `\`${text}\` reads ${layout.slots} keys back from the end of the sequence, and none past a multiple of ${layout.chunk} positions`,
+        `${clause} reads ${layout.slots} ${layout.slots === 1 ? "key" : "keys"} back from the end of the sequence, and none past a multiple of ${layout.chunk} positions`,
         alternative,
       );
     case "step":
-      return reason(`\`${text}\` reads these keys in the step that wrote them only`, alternative);
+      return reason(`${clause} reads these keys in the step that wrote them only`, alternative);
   }
 }
 

@@ -24,7 +24,12 @@ export function liveKeys(analysis: DemandAnalysis, layer: number): GroupRows {
   const before = known.get(key);
   if (before !== undefined) return before;
   const live = analysis.groups.map((group) =>
-    predicate === undefined ? nothing : liveThrough(analysis, predicate, queries, group),
+    predicate === undefined
+      ? nothing
+      : analysis.exactOr(
+          () => liveThrough(analysis, predicate, queries, group),
+          () => rowsBetween(group, constant(0), N),
+        ),
   );
   known.set(key, live);
   return live;

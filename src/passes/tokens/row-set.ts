@@ -2,7 +2,16 @@
  * Rows that a phase computes, as data that a run time can evaluate: ranges of row numbers, with a condition where they have holes.
  */
 import { type Environment, type Expr, evaluate, mul, select } from "../../ir/expr.js";
-import { type Affine, constant, floorOf, plus, scale, shift, substituteForm, variable } from "../../ir/relation/affine.js";
+import {
+  type Affine,
+  constant,
+  floorOf,
+  plus,
+  scale,
+  shift,
+  substituteForm,
+  variable,
+} from "../../ir/relation/affine.js";
 import type { Constraint } from "../../ir/relation/constraint.js";
 import type { IntegerSet } from "../../ir/relation/integer-set.js";
 import { conditionOf, intervalOf, largest, smallest } from "../../ir/relation/interval.js";

@@ -26,6 +26,11 @@ export const recentPositions = (W: number): Predicate =>
     compare(kPos, "<", qPos),
     compare(minus(qPos, kPos), "<=", num(W)),
   );
+/** Hidden tokens of earlier positions. */
+export const hiddenPast = and(compare(qCopy, ">", num(1)), compare(kCopy, ">", num(1)), compare(kPos, "<", qPos));
+/** Chunks of hidden tokens, which may end in the middle of a position. */
+export const sameHiddenChunk = (K: number, size: number): Predicate =>
+  compare(div(hidden(qPos, qCopy, K), size), "==", div(hidden(kPos, kCopy, K), size));
 export const sameChunk = (C: number): Predicate => compare(div(qPos, C), "==", div(kPos, C));
 
 export const vanilla = compare(kPos, "<=", qPos);

@@ -1,0 +1,25 @@
+import { minus, scale, variable } from "../../ir/relation/affine.js";
+import { contains, type IntegerSet, project, substitute } from "../../ir/relation/integer-set.js";
+import { intervalOf } from "../../ir/relation/interval.js";
+import { N, sizeOf } from "./group-relation.js";
+import type { KeyGroup } from "./group-tokens.js";
+
+/**
+ * How far behind the end of the sequence a row of the set over `k.row` and `n` can be, in rows of its group: the ring that holds them.
+ * Undefined where there is no bound.
+ */
+export function reachOf(group: KeyGroup, rows: IntegerSet): number | undefined {
+  const distance = variable("distance");
+  const distances = project(substitute(rows, { "k.row": minus(scale(N, sizeOf(group)), distance) }), ["n", "start"]);
+  let reach = 0;
+  for (const part of distances) {
+    const { upper } = intervalOf(part, "distance");
+    const bounds = upper.filter((bound) => typeof bound === "number");
+    if (bounds.length === 0) return undefined;
+    let farthest = Math.min(...bounds) - 1;
+    // A congruence may exclude the bound itself.
+    while (farthest > reach && !contains([part], { distance: farthest })) farthest--;
+    reach = Math.max(reach, farthest);
+  }
+  return reach;
+}
