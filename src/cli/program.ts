@@ -158,9 +158,7 @@ export function createProgram(terminal: Terminal): Program {
 
   withOptions(
     command("explain <subject>", "document a diagnostic (PHD0123), or explain the caches and the work of a model"),
-    new Option("--prompt-length <n>", "length of the prompt that the figures are for")
-      .argParser(wholeNumber(1))
-      .default(1024),
+    new Option("--mask [file]", "draw who sees whom, for a short prompt: as text, or as SVG to a file"),
     setOption(),
     dtypeOption(),
     jsonOption(),

@@ -5,10 +5,12 @@
  */
 import type { Program } from "../compile.js";
 import { evaluate } from "../ir/expr.js";
-import type { FusedLinear, Graph, Op, RowClass, TensorType, ValueId } from "../ir/graph/ops.js";
-import type { RetentionLayout } from "../passes/tokens/infer-retention.js";
 import { countRows } from "../passes/tokens/row-set.js";
 import { elementBytes, storesOf } from "../runtime/shape.js";
+import { describeSpan } from "../source/source-file.js";
+import { describeLayout } from "./describe-layout.js";
+import { LinearWork } from "./linear-work.js";
+import { type LayerRows, type Plan, planOfPaper, planOfProgram, planOfRepetition, planWithoutCopies } from "./plans.js";
 
 /** One layer and key group, for a prompt of n positions. */
 export interface GroupPlan {
@@ -20,20 +22,28 @@ export interface GroupPlan {
   readonly query_rows: number;
   /** Rows that pass the feed-forward part: those that leave the layer. */
   readonly ffn_rows: number;
-  /** Keys that are kept after the prompt. */
+  /** Keys that the cache holds after the prompt. */
   readonly retained: number;
-  /** Bytes of these keys and their values. */
+  /** Those of them that some later step reads; the others are there because no simpler layout leaves them out. */
+  readonly read_later: number;
+  /** Bytes of the retained keys and their values. */
   readonly bytes: number;
   /** How they are kept: `for ever`, `ring of 16`, … */
   readonly retention: string;
-  /** The part of the relation that decides it. */
+  /** The part of the relation that decides it, as it was written, with its place. */
   readonly reason: string;
 }
 
-/** The same figure for the model and for K = 1: every token once, every key kept. */
+/** One figure for the model and for what it is compared with. */
 export interface Compared {
+  /** The program itself. */
   readonly value: number;
+  /** K = 1: every token once, every key kept. */
   readonly single: number;
+  /** Plain repetition: every copy sees all that is not after it in stream order. */
+  readonly repetition: number;
+  /** This model as the paper runs it: hidden tokens of whole prompts or whole chunks, all rows in all layers. */
+  readonly paper: number;
 }
 
 export interface Explanation {
@@ -45,19 +55,59 @@ export interface Explanation {
   readonly kv_bytes: Compared;
   /** Multiplications and additions of all matrix products but attention's. */
   readonly prefill_flops: Compared;
+  /** Weights of matrix products, read once, and the keys and values that the prompt writes. */
+  readonly prefill_bytes: Compared;
   readonly decode_flops: Compared;
   /** Bytes that a decode step reads: weights of matrix products once, and every kept key and value. */
   readonly decode_bytes: Compared;
 }
 
 /** Explains a program for a prompt of `n` positions. */
-export function explain({ graph, facts, manifest }: Program, n: number): Explanation {
+export function explain(program: Program, n: number): Explanation {
+  const { graph, facts, manifest } = program;
+  const plans = {
+    value: planOfProgram(program, n),
+    single: planWithoutCopies(facts.system, n),
+    repetition: planOfRepetition(facts.system, n),
+    paper: planOfPaper(program, n),
+  };
+  const compared = (figure: (plan: Plan) => number): Compared => ({
+    value: figure(plans.value),
+    single: figure(plans.single),
+    repetition: figure(plans.repetition),
+    paper: figure(plans.paper),
+  });
+
+  const work = new LinearWork(graph);
+  const flops = (layers: readonly LayerRows[]) =>
+    work.flops((layer, rows) => (rows === "input" ? layers[layer]!.input : layers[layer]!.query));
+  const keyBytes = keyBytesOf(program);
+  const bytesOfKeys = (counts: readonly number[]) =>
+    counts.reduce((total, count, layer) => total + count * keyBytes[layer]!, 0);
+  const [matrix] = manifest.weights.filter(({ columns }) => columns > 1);
+  const weightBytes = work.elements() * elementBytes[matrix?.element ?? "f32"];
+  return {
+    model: manifest.model.name,
+    copies: manifest.model.copies,
+    n,
+    attends: manifest.model.attends,
+    layers: groupPlans(program, n),
+    kv_bytes: compared(({ kept }) => bytesOfKeys(kept)),
+    prefill_flops: compared(({ prefill }) => flops(prefill)),
+    prefill_bytes: compared(({ prefill }) => weightBytes + bytesOfKeys(prefill.map(({ keys }) => keys))),
+    decode_flops: compared(({ decode }) => flops(decode)),
+    decode_bytes: compared(({ kept }) => weightBytes + bytesOfKeys(kept)),
+  };
+}
+
+function groupPlans(program: Program, n: number): GroupPlan[] {
+  const { facts } = program;
   const env = { n, start: 0 };
-  const layers = facts.retention.flatMap((retention, layer) =>
+  const keyBytes = keyBytesOf(program);
+  return facts.retention.flatMap((retention, layer) =>
     facts.groups.map((group, index): GroupPlan => {
       const { kv, query } = facts.prefill.layers[layer]!;
-      const { live, layout, reason } = retention[index]!;
-      const { element, kvWidth } = storesOf(manifest, layer)[index]!;
+      const { live, read, layout, reason } = retention[index]!;
       const retained = evaluate(live, { n });
       const leaving = countRows(query[index]!, env);
       return {
@@ -67,100 +117,28 @@ export function explain({ graph, facts, manifest }: Program, n: number): Explana
         query_rows: leaving,
         ffn_rows: leaving,
         retained,
-        bytes: retained * 2 * kvWidth * elementBytes[element],
+        read_later: countRows(read, { n }),
+        bytes: retained * keyBytes[layer]!,
         retention: describeLayout(layout),
-        reason: reason.text,
+        reason: reason.text + wherefrom(program, layer, reason.span?.file.name),
       };
     }),
   );
+}
 
-  const { decode } = manifest.rows;
-  const last = manifest.model.layers - 1;
-  const work = new LinearWork(graph);
-  const inPrefill = (layer: number, rows: RowClass) => {
-    const { input, query } = facts.prefill.layers[layer]!;
-    return (rows === "input" ? input : query).reduce((total, set) => total + countRows(set, env), 0);
-  };
-  const inDecode = (layer: number, rows: RowClass) => (rows === "input" ? decode.input : decode.query)[layer]!;
-  const single = (layer: number, rows: RowClass) => (layer === last && rows === "query" ? 1 : n);
+/** The attend that a clause stands in, where the clause is text of another file: a rule of the library. */
+function wherefrom({ graph, facts }: Program, layer: number, file: string | undefined): string {
+  const which = facts.system.layers[layer];
+  const origin = which === undefined ? undefined : graph.attends[which]!.origin;
+  if (origin === undefined || file === undefined || file === origin.file.name) return "";
+  const text = origin.file.text.slice(origin.start, origin.end).replaceAll(/\s+/g, " ");
+  return `; it comes from \`${text}\` (${describeSpan(origin)})`;
+}
 
-  const kvBytes = layers.reduce((total, { bytes }) => total + bytes, 0);
-  const singleKvBytes = facts.retention.reduce((total, _, layer) => {
+/** Bytes of one key and its value, per layer. */
+function keyBytesOf({ facts, manifest }: Program): number[] {
+  return facts.retention.map((_, layer) => {
     const { element, kvWidth } = storesOf(manifest, layer)[0]!;
-    return total + n * 2 * kvWidth * elementBytes[element];
-  }, 0);
-  const [matrix] = manifest.weights.filter(({ columns }) => columns > 1);
-  const weightBytes = work.elements() * elementBytes[matrix?.element ?? "f32"];
-  return {
-    model: manifest.model.name,
-    copies: manifest.model.copies,
-    n,
-    attends: manifest.model.attends,
-    layers,
-    kv_bytes: { value: kvBytes, single: singleKvBytes },
-    prefill_flops: { value: work.flops(inPrefill), single: work.flops(single) },
-    decode_flops: { value: work.flops(inDecode), single: work.flops(() => 1) },
-    decode_bytes: { value: weightBytes + kvBytes, single: weightBytes + singleKvBytes },
-  };
-}
-
-function describeLayout(layout: RetentionLayout): string {
-  switch (layout.kind) {
-    case "forever":
-      return "for ever";
-    case "ring":
-      return `ring of ${layout.slots}`;
-    case "ring-in-chunk":
-      return `ring of ${layout.slots} in chunk of ${layout.chunk}`;
-    case "step":
-      return "within a step";
-    case "unread":
-      return "never read";
-  }
-}
-
-/** The matrix products of a fused graph. */
-class LinearWork {
-  private readonly types = new Map<ValueId, TensorType>();
-  private readonly layersOf: readonly (readonly FusedLinear[])[];
-  private readonly outside: readonly FusedLinear[];
-
-  constructor(graph: Graph) {
-    const products = (ops: readonly Op[]) => {
-      for (const { results } of ops) for (const { id, type } of results) this.types.set(id, type);
-      return ops.filter((op): op is FusedLinear => op.kind === "fused-linear");
-    };
-    const { ops } = graph.body;
-    this.outside = products(ops);
-    this.layersOf = ops.flatMap((op) => {
-      if (op.kind !== "layers") return [];
-      const classes = op.classes.map(({ body }) => products(body.ops));
-      return op.classOf.map((layerClass) => classes[layerClass]!);
-    });
-  }
-
-  /** Elements of all matrices that rows are multiplied with. */
-  elements(): number {
-    return [...this.layersOf.flat(), ...this.outside]
-      .flatMap(({ weights }) => weights)
-      .reduce((total, weight) => total + this.size(weight), 0);
-  }
-
-  /** `rowsOf` says how many rows of a kind a layer computes; the head computes one. */
-  flops(rowsOf: (layer: number, rows: RowClass) => number): number {
-    const inLayers = this.layersOf.flatMap((products, layer) =>
-      products.map(({ weights, rows = "input", columnRows }) =>
-        weights.reduce(
-          (total, weight, index) => total + 2 * this.size(weight) * rowsOf(layer, columnRows?.[index] ?? rows),
-          0,
-        ),
-      ),
-    );
-    const head = this.outside.flatMap(({ weights }) => weights.map((weight) => 2 * this.size(weight)));
-    return [...inLayers, ...head].reduce((total, flops) => total + flops, 0);
-  }
-
-  private size(weight: ValueId): number {
-    return this.types.get(weight)!.shape.reduce<number>((product, dim) => product * Number(dim), 1);
-  }
+    return 2 * kvWidth * elementBytes[element];
+  });
 }

@@ -1,7 +1,11 @@
 import { compileSource } from "../../compile.js";
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
 import { type Compared, type Explanation, explain, type GroupPlan } from "../../explain/explain.js";
+import { maskPictures } from "../../explain/mask-picture.js";
+import { drawMasks } from "../../explain/mask-svg.js";
+import { printMask } from "../../explain/mask-text.js";
 import { portableCapabilities } from "../../ir/kernel/capabilities.js";
+import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
 import { readSource } from "../files.js";
 import { formatBytes, formatCount, formatLarge, formatTable } from "../format.js";
 import { programOf } from "../open-model.js";
@@ -12,15 +16,12 @@ import type { ExplainOptions } from "./explain.js";
 /** Length of the prompt where `--set n=…` does not say. */
 const usualLength = 1024;
 
+/** Tokens of a drawn prompt where `--set n=…` does not say, and the most that a terminal and a picture can show. */
+const drawnTokens = { usual: 48, text: 160, svg: 1024 } as const;
+
 /** `phdc explain FILE`: caches, rows and work of a model, with the part of its relation that decides each. */
 export async function explainModel(terminal: Terminal, path: string, options: ExplainOptions): Promise<number> {
   const { n: length, ...set } = options.set;
-  const n = length === undefined ? usualLength : Number(length);
-  if (!Number.isInteger(n) || n < 1) {
-    throw new UsageError(
-      usageDiagnostics.badValue({ option: "--set n", value: String(length), expected: "a whole number from 1" }),
-    );
-  }
   const half = options.dtype === "f16";
   const compilation = compileSource(await readSource(terminal, path), {
     target: "webgpu",
@@ -28,9 +29,31 @@ export async function explainModel(terminal: Terminal, path: string, options: Ex
     dtype: half ? "f16" : "f32",
     capabilities: { ...portableCapabilities, f16: half },
   });
-  const explanation = explain(programOf(terminal, compilation, options.json === true), n);
+  const program = programOf(terminal, compilation, options.json === true);
+  const n = promptLength(length, program.manifest.model.copies, options.mask);
+  const explanation = explain(program, n);
   terminal.out(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : render(explanation));
+  if (typeof options.mask === "string") {
+    await writeFileAtomic(options.mask, drawMasks(explanation.model, maskPictures(program, n)));
+  } else if (options.mask && !options.json) {
+    terminal.out(`\n${maskPictures(program, n).map(printMask).join("\n\n")}\n`);
+  }
   return exitCodes.ok;
+}
+
+function promptLength(length: string | undefined, copies: number, mask: ExplainOptions["mask"]): number {
+  const most =
+    mask === undefined
+      ? Number.MAX_SAFE_INTEGER
+      : Math.max(1, Math.floor((mask === true ? drawnTokens.text : drawnTokens.svg) / copies));
+  if (length === undefined) {
+    return mask === undefined ? usualLength : Math.max(1, Math.floor(drawnTokens.usual / copies));
+  }
+  const n = Number(length);
+  if (Number.isInteger(n) && n >= 1 && n <= most) return n;
+  const expected =
+    mask === undefined ? "a whole number from 1" : `a whole number from 1 to ${most}, to be drawn with K = ${copies}`;
+  throw new UsageError(usageDiagnostics.badValue({ option: "--set n", value: length, expected }));
 }
 
 function render(explanation: Explanation): string {
@@ -57,9 +80,10 @@ function render(explanation: Explanation): string {
     ...[...reasons].map(([what, reason]) => `  ${what}: ${reason}`),
     "",
     formatTable([
-      ["", "this model", "K = 1", "ratio"],
+      ["", "this model", "K = 1", "ratio", "repetition", "paper's plan"],
       compared("keys and values kept", explanation.kv_bytes, formatBytes),
       compared("prefill, FLOP in products", explanation.prefill_flops, formatLarge),
+      compared("prefill, bytes moved", explanation.prefill_bytes, formatBytes),
       compared("decode step, FLOP in products", explanation.decode_flops, formatLarge),
       compared("decode step, bytes read", explanation.decode_bytes, formatBytes),
     ]),
@@ -67,8 +91,10 @@ function render(explanation: Explanation): string {
   ].join("\n");
 }
 
-function compared(what: string, { value, single }: Compared, format: (value: number) => string): readonly string[] {
-  return [what, format(value), format(single), single === 0 ? "" : `×${(value / single).toFixed(3)}`];
+function compared(what: string, figures: Compared, format: (value: number) => string): readonly string[] {
+  const { value, single, repetition, paper } = figures;
+  const ratio = single === 0 ? "" : `×${(value / single).toFixed(3)}`;
+  return [what, format(value), format(single), ratio, format(repetition), format(paper)];
 }
 
 /** Neighbouring layers whose plan for a group is the same share a row; groups stay in their order inside a run. */

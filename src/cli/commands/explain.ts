@@ -5,7 +5,8 @@ import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
 
 export interface ExplainOptions {
-  readonly promptLength: number;
+  /** The file to draw masks to, or true to print them as text. */
+  readonly mask?: string | true;
   readonly set: Settings;
   readonly dtype: string;
   readonly json?: boolean;
