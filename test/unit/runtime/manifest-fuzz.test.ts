@@ -8,10 +8,13 @@ import { decodeContext, prefillContext, tilesOfPrefill } from "../../../src/runt
 import { callsOfPhase, callsOfSampling } from "../../../src/runtime/program.js";
 import { prefillTable } from "../../../src/runtime/rows.js";
 import { type PlannedBuffer, rowModel, shapeSession } from "../../../src/runtime/shape.js";
+import { compileSmall, usualBase } from "../../laws/small-models.js";
 import { randomNumbers } from "./random.js";
 import { toyPackage } from "./toy-model.js";
 
 const mutations = 10_000;
+/** These are ten times as large. */
+const compiledMutations = 2_000;
 const limits = { maxBufferSize: 1 << 28, maxStorageBufferBindingSize: 1 << 27 };
 
 /** Everything a session does with a manifest up to the device. */
@@ -107,12 +110,12 @@ function mutate(manifest: Manifest, random: (below: number) => number): string {
   return JSON.stringify(copy);
 }
 
-it(`plans or refuses each of ${mutations} damaged manifests`, () => {
+/** What becomes of `count` damaged copies of a manifest, and how often. */
+function outcomesOf(manifest: Manifest, count: number): ReadonlyMap<string, number> {
   const random = randomNumbers(20250424);
-  const { manifest } = toyPackage({ layers: 2, copies: 3, window: 4 });
   plan(parseManifest(JSON.stringify(manifest)));
   const outcomes = new Map<string, number>();
-  for (let round = 0; round < mutations; round++) {
+  for (let round = 0; round < count; round++) {
     const json = mutate(manifest, random);
     let outcome = "planned";
     try {
@@ -123,7 +126,18 @@ it(`plans or refuses each of ${mutations} damaged manifests`, () => {
     }
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   }
-  expect([...outcomes.keys()].sort()).toEqual(expect.arrayContaining(["manifest-invalid", "out-of-memory", "planned"]));
+  return outcomes;
+}
+
+it(`plans or refuses each of ${mutations} damaged manifests`, () => {
+  const outcomes = outcomesOf(toyPackage({ layers: 2, copies: 3, window: 4 }).manifest, mutations);
+  expect([...outcomes.keys()]).toEqual(expect.arrayContaining(["manifest-invalid", "out-of-memory", "planned"]));
+});
+
+it(`plans or refuses each of ${compiledMutations} damaged manifests that the compiler wrote`, () => {
+  const block = { variant: "phd-cswa", repeat: 3, window: 4, chunk: 4 } as const;
+  const outcomes = outcomesOf(compileSmall(usualBase, block).manifest, compiledMutations);
+  expect([...outcomes.keys()]).toEqual(expect.arrayContaining(["manifest-invalid", "planned"]));
 });
 
 it.each([
