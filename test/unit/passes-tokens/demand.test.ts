@@ -224,7 +224,9 @@ describe("prefill computes what is demanded and nothing else", () => {
     const groups = groupTokens(system);
     const analysis = new DemandAnalysis(system, groups);
     const { layers } = derivePrefill(system, groups, analysis);
-    expect(analysis.approximation?.message).toMatchInlineSnapshot(`"More rows and keys may be computed and kept than are needed: the relation is too costly to analyse exactly, most of all \`(3 * q.pos + q.copy - 2) div 10 == (3 * k.pos + k.copy - 2) div 10\`"`);
+    expect(analysis.approximation?.message).toMatchInlineSnapshot(
+      `"More rows and keys may be computed and kept than are needed: the relation is too costly to analyse exactly, most of all \`(3 * q.pos + q.copy - 2) div 10 == (3 * k.pos + k.copy - 2) div 10\`"`,
+    );
     // Each layer reaches at most one chunk farther back, whatever the prompt.
     expect(layers.map(({ kv }) => countRows(kv[1]!, { n: 1000, start: 0 })).reverse()).toMatchInlineSnapshot(`
       [
