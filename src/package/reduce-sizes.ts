@@ -6,7 +6,7 @@
  * every kind of layer is there.
  */
 import { DiagnosticCollector } from "../diagnostics/diagnostic.js";
-import type { FileNode } from "../dsl/ast/nodes.js";
+import type { Block, Expression, FileNode } from "../dsl/ast/nodes.js";
 import { checkModel } from "../dsl/check/check-model.js";
 import type { CheckedModel, CheckedOp, LayersOp } from "../dsl/check/checked-model.js";
 import type { Predicate } from "../ir/relation/predicate.js";
@@ -22,17 +22,17 @@ export function reduceSizes(file: FileNode, set: Overrides = {}): Overrides {
     const model = check(file, overrides);
     return model !== undefined && describeKind(model) === kind;
   };
-  const sizes = sizesOf(original, file).filter(({ value }) => smallerValues(value).length > 0);
+  const sizes = sizesOf(original, file).filter(({ smaller }) => smaller.length > 0);
 
   // Most models take the smallest of everything that their relation does not name, at one check instead of one per parameter.
   const related = namesInRelation(file);
   const free = sizes.filter(({ name }) => !related.has(name));
-  const smallest = { ...set, ...Object.fromEntries(free.map(({ name, value }) => [name, smallerValues(value)[0]!])) };
+  const smallest = { ...set, ...Object.fromEntries(free.map(({ name, smaller }) => [name, smaller[0]!])) };
   if (fits(smallest)) return smallest;
   let reduced = set;
-  for (const { name, value } of sizes) {
-    const smaller = smallerValues(value).find((candidate) => fits({ ...reduced, [name]: candidate }));
-    if (smaller !== undefined) reduced = { ...reduced, [name]: smaller };
+  for (const { name, smaller } of sizes) {
+    const value = smaller.find((candidate) => fits({ ...reduced, [name]: candidate }));
+    if (value !== undefined) reduced = { ...reduced, [name]: value };
   }
   return reduced;
 }
@@ -40,27 +40,55 @@ export function reduceSizes(file: FileNode, set: Overrides = {}): Overrides {
 /** Names in the model's own `attend` and `repeat`. */
 function namesInRelation(file: FileNode): ReadonlySet<string> {
   const items = file.models.flatMap((model) => model.items);
-  const texts = items
-    .filter(({ kind }) => kind === "attend" || kind === "repeat")
-    .map(({ span }) => file.file.text.slice(span.start, span.end));
+  return namesIn(items.filter(({ kind }) => kind === "attend" || kind === "repeat"));
+}
+
+/** Names in the bounds of layer loops. */
+function namesInLayerCounts(file: FileNode): ReadonlySet<string> {
+  const loops = ({ statements }: Block): readonly Expression[] =>
+    statements.flatMap((statement) => {
+      if (statement.kind === "for") return [statement.count];
+      return statement.kind === "within" ? loops(statement.body) : [];
+    });
+  const items = file.models.flatMap((model) => model.items);
+  return namesIn(items.flatMap((item) => (item.kind === "forward" ? loops(item.body) : [])));
+}
+
+function namesIn(nodes: readonly Pick<Expression, "span">[]): ReadonlySet<string> {
+  const texts = nodes.map(({ span }) => span.file.text.slice(span.start, span.end));
   return new Set(texts.flatMap((text) => text.match(/[A-Za-z_]\w*/g) ?? []));
 }
 
+interface Size {
+  readonly name: string;
+  /** What to try instead, smallest first. */
+  readonly smaller: readonly number[];
+}
+
 /** The parameters that count something: integers by their type, which a default like `10000.0` is not. */
-function sizesOf(model: CheckedModel, file: FileNode): readonly { readonly name: string; readonly value: number }[] {
+function sizesOf(model: CheckedModel, file: FileNode): readonly Size[] {
   const reals = new Set(
     file.models
       .flatMap(({ items }) => items)
       .flatMap((item) => (item.kind === "param" && item.defaultValue?.kind === "real" ? [item.name.text] : [])),
   );
+  const layers = namesInLayerCounts(file);
   return model.params.flatMap(({ name, value }) =>
-    typeof value === "number" && Number.isInteger(value) && !reals.has(name) ? [{ name, value }] : [],
+    typeof value === "number" && Number.isInteger(value) && !reals.has(name)
+      ? [{ name, smaller: smallerValues(value, layers.has(name)) }]
+      : [],
   );
 }
 
-/** Large sizes stay above the width of a vector and below that of a tile or two; counts of heads and layers become a few. */
-function smallerValues(value: number): readonly number[] {
-  const candidates = value > 64 ? [64, 128, 256] : value > 16 ? [16, 32, 48] : [2, 4, 8];
+/**
+ * Large sizes stay above the width of a vector and below that of a tile or two; counts of heads become a few, and so do layers,
+ * however many there are.
+ */
+function smallerValues(value: number, countsLayers: boolean): readonly number[] {
+  const few = [2, 4, 8];
+  const some = [16, 32, 48];
+  const many = [64, 128, 256];
+  const candidates = countsLayers ? [...few, ...some] : value > 64 ? many : value > 16 ? some : few;
   return candidates.filter((candidate) => candidate < value);
 }
 

@@ -40,3 +40,7 @@ it("keeps enough layers for every class of layers", () => {
   const windowed = { model_type: "qwen2", use_sliding_window: true, sliding_window: 8, max_window_layers: 3 };
   expect(reduced(windowed)).toMatchObject({ layers: 4 });
 });
+
+it("reduces a deep model to as few layers as a shallow one", () => {
+  expect(reduced({ num_hidden_layers: 64 })).toEqual(reduced({ num_hidden_layers: 16 }));
+});

@@ -49,8 +49,15 @@ export function emitPackage({ manifest, kernels, selfTest }: PackageInput): read
   return files.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
+/** Indented, with lists of numbers on one line: that of the classes of layers is as long as the model is deep. */
 export function json(value: unknown): string {
-  return `${JSON.stringify(value, null, 2)}\n`;
+  const text = JSON.stringify(value, null, 2);
+  // Strings hold no line breaks, so what follows one is the structure of the text.
+  const lists = text.replaceAll(
+    /\[\n\s+([-+.e\d,\s]+)\n\s+\]/g,
+    (_, items: string) => `[${items.replaceAll(/\n\s+/g, " ")}]`,
+  );
+  return `${lists}\n`;
 }
 
 function packageJson({ model, generator }: Manifest): unknown {
