@@ -1,6 +1,7 @@
 /**
  * WebGPU in Node, through Dawn (the package `webgpu`): a GPU where there is one, else the software adapter that npm installed.
  */
+import { readdir } from "node:fs/promises";
 import koffi from "koffi";
 import { type AdapterDescription, describeAdapter } from "../adapter-info.js";
 import { NoAdapter } from "../errors.js";
@@ -39,12 +40,29 @@ async function hardwareAdapter(tried: string[]): Promise<FoundAdapter | undefine
     tried.push("no Vulkan loader (libvulkan.so.1) on this system");
     return undefined;
   }
+  // A system's software driver would be refused below, but not before it has complained on stderr.
+  if (process.platform === "linux" && !(await hasGraphicsDevice())) {
+    tried.push("no GPU in /dev on this system");
+    return undefined;
+  }
   const found = await request(tried, "hardware");
   if (found?.description.software) {
     tried.push(`${found.description.name} is a software adapter`);
     return undefined;
   }
   return found;
+}
+
+/** Files through which drivers reach a GPU: Linux's own, NVIDIA's, those of Windows' Linux and of phones' GPUs. */
+const graphicsDevices = /^(dri|nvidia\d+|dxg|mali\d*|kgsl-.*|pvr_.*)$/;
+
+/** Answers yes where it cannot tell. */
+async function hasGraphicsDevice(): Promise<boolean> {
+  try {
+    return (await readdir("/dev")).some((name) => graphicsDevices.test(name));
+  } catch {
+    return true;
+  }
 }
 
 async function softwareAdapter(tried: string[]): Promise<FoundAdapter | undefined> {
