@@ -91,19 +91,19 @@ interface SliceLayer {
 /** The layers of a slice, one after the other, exact as long as that is affordable. */
 class SliceAnalysis {
   private readonly simplified = new Map<string, IntegerSet>();
-  private isExact = true;
+  private precision: "exact" | "around" | "everything" = "exact";
 
   constructor(private readonly analysis: DemandAnalysis) {}
 
   layer(predicate: Predicate | undefined, queries: GroupRows, live: GroupRows): SliceLayer {
-    if (!this.isExact) return this.around(predicate, queries, live);
+    if (this.precision !== "exact") return this.around(predicate, queries, live);
     return this.analysis.exactOr(
       () => {
         const keys = this.keysRead(predicate, queries, live, (group, read) => this.keysOfSlice(group, read));
         return this.withKeys(queries, live, keys, joinRows(queries, keys, sliceContext));
       },
       () => {
-        this.isExact = false;
+        this.precision = "around";
         return this.around(predicate, queries, live);
       },
     );
@@ -113,12 +113,15 @@ class SliceAnalysis {
   private around(predicate: Predicate | undefined, queries: GroupRows, live: GroupRows): SliceLayer {
     const { groups } = this.analysis;
     const everyRow = groups.map((group) => rowsBetween(group, START, N));
+    if (this.precision === "everything") return this.withKeys(queries, live, everyRow, everyRow);
     const result = attempt(STEP_UNITS, () => {
       const wide = groups.map((group, index) => lastRows(group, queries[index]!));
       const keys = this.keysRead(predicate, wide, live, lastRows);
       return this.withKeys(queries, live, keys, joinRows(wide, keys, sliceContext));
     });
-    return result ?? this.withKeys(queries, live, everyRow, everyRow);
+    if (result !== undefined) return result;
+    this.precision = "everything";
+    return this.withKeys(queries, live, everyRow, everyRow);
   }
 
   private keysRead(
