@@ -34,12 +34,15 @@ export class DemandAnalysis {
   private readonly tokenRelations = new Map<string, IntegerSet>();
   private readonly relations = new Map<string, IntegerSet>();
   private readonly images = new Map<string, IntegerSet>();
+  private readonly everyRow: GroupRows;
   private readonly steady = new Map<string, readonly SteadyLayer[]>();
 
   constructor(
     readonly system: AttentionSystem,
     readonly groups: readonly KeyGroup[],
-  ) {}
+  ) {
+    this.everyRow = groups.map(() => allRows);
+  }
 
   /** The relation of a layer, undefined where it has no attention. */
   predicateOf(layer: number): Predicate | undefined {
@@ -121,18 +124,17 @@ export class DemandAnalysis {
     if (predicate === undefined) {
       return { layer: { queries, keys: this.groups.map(() => nothing) }, input: queries };
     }
+    const { everyRow } = this;
+    const everything: SteadyState = { layer: { queries, keys: everyRow }, input: everyRow };
+    // Below a layer of which nothing is known there is nothing to find out.
+    if (queries === everyRow) return everything;
     const from = (rows: GroupRows): SteadyState => {
       const keys = this.groups.map((group) => simplify(this.keysSeen(predicate, rows, group)));
       return { layer: { queries, keys }, input: joinRows(rows, keys) };
     };
     return this.exactOr(
       () => from(queries),
-      () => {
-        const everyRow = this.groups.map(() => allRows);
-        return (
-          attempt(STEP_UNITS, () => from(hullsOf(queries))) ?? { layer: { queries, keys: everyRow }, input: everyRow }
-        );
-      },
+      () => attempt(STEP_UNITS, () => from(hullsOf(queries))) ?? everything,
     );
   }
 }
