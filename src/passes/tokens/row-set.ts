@@ -17,6 +17,8 @@ import type { IntegerSet } from "../../ir/relation/integer-set.js";
 import { conditionOf, intervalOf, largest, smallest } from "../../ir/relation/interval.js";
 import { sizeOf } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
+import { leastCommonMultiple, periodOf } from "./period-of.js";
+import { periodOf } from "./periodic.js";
 
 /** Rows of one key group: all i in [lo, hi) of any range with `where` nonzero; i = pos * copies in the group + copy - first copy. */
 export interface RowSet {
@@ -74,66 +76,76 @@ function withPositions(form: Affine, size: number): Affine {
   return result;
 }
 
-interface Range {
+/** Neighbouring rows [from, to) that are all in the set, or those of them for which one of the conditions holds. */
+interface Segment {
   readonly from: number;
   readonly to: number;
-  readonly where?: Expr;
+  readonly conditions: readonly Expr[];
 }
 
-function evaluateRanges(rows: RowSet, env: Environment): Range[] {
-  return rows.ranges
+/** The set cut at the ends of its ranges: ascending segments that do not overlap. */
+function segmentsOf(rows: RowSet, env: Environment): Segment[] {
+  const ranges = rows.ranges
     .map(({ lo, hi, where }) => ({ from: evaluate(lo, env), to: evaluate(hi, env), where }))
-    .filter(({ from, to }) => from < to)
-    .sort((a, b) => a.from - b.from);
+    .filter(({ from, to }) => from < to);
+  const cuts = [...new Set(ranges.flatMap(({ from, to }) => [from, to]))].sort((a, b) => a - b);
+  return cuts.slice(1).flatMap((to, index) => {
+    const from = cuts[index]!;
+    const covering = ranges.filter((range) => range.from <= from && to <= range.to);
+    if (covering.length === 0) return [];
+    const isWhole = covering.some(({ where }) => where === undefined);
+    return [{ from, to, conditions: isWhole ? [] : covering.map(({ where }) => where!) }];
+  });
+}
+
+/** Whether a row of a segment is in the set. */
+function holds(rows: RowSet, { conditions }: Segment, row: number, env: Environment): boolean {
+  if (conditions.length === 0) return true;
+  const size = rows.lastCopy - rows.firstCopy + 1;
+  const pos = Math.floor(row / size);
+  const at = { ...env, pos, copy: rows.firstCopy + row - pos * size };
+  return conditions.some((condition) => evaluate(condition, at) !== 0);
 }
 
 /** The maximal intervals [from, to) of the rows, ascending. Work grows with the intervals, and with the rows of ranges with holes. */
 export function* eachInterval(rows: RowSet, env: Environment): Generator<readonly [number, number]> {
-  let from = 0;
-  let to = -1;
-  for (const [nextFrom, nextTo] of merged(rows, env)) {
-    if (nextFrom <= to) to = Math.max(to, nextTo);
-    else {
-      if (from < to) yield [from, to];
-      from = nextFrom;
-      to = nextTo;
+  let current: readonly [number, number] | undefined;
+  for (const segment of segmentsOf(rows, env)) {
+    for (const [from, to] of intervalsOf(rows, segment, env)) {
+      if (current !== undefined && current[1] === from) current = [current[0], to];
+      else {
+        if (current !== undefined) yield current;
+        current = [from, to];
+      }
     }
   }
-  if (from < to) yield [from, to];
+  if (current !== undefined) yield current;
 }
 
-/** Intervals ascending by their start; they may touch or overlap. */
-function* merged(rows: RowSet, env: Environment): Generator<readonly [number, number]> {
-  const ranges = evaluateRanges(rows, env);
-  const whole = ranges.filter(({ where }) => where === undefined);
-  const holed = ranges.filter(({ where }) => where !== undefined);
-  if (holed.length === 0) {
-    for (const { from, to } of whole) yield [from, to];
+function* intervalsOf(rows: RowSet, segment: Segment, env: Environment): Generator<readonly [number, number]> {
+  if (segment.conditions.length === 0) {
+    yield [segment.from, segment.to];
     return;
   }
-  const size = rows.lastCopy - rows.firstCopy + 1;
-  const first = ranges[0]!.from;
-  const last = Math.max(...ranges.map(({ to }) => to));
-  for (let row = first; row < last; ) {
-    const covering = whole.find(({ from, to }) => from <= row && row < to);
-    if (covering !== undefined) {
-      yield [row, covering.to];
-      row = covering.to;
-      continue;
-    }
-    const pos = Math.floor(row / size);
-    const at = { ...env, pos, copy: rows.firstCopy + row - pos * size };
-    if (holed.some(({ from, to, where }) => from <= row && row < to && evaluate(where!, at) !== 0))
-      yield [row, row + 1];
-    row++;
-  }
+  for (let row = segment.from; row < segment.to; row++) if (holds(rows, segment, row, env)) yield [row, row + 1];
 }
 
-/** How many rows there are for given sizes. */
+/** How many rows there are for given sizes. Holes that repeat are counted once. */
 export function countRows(rows: RowSet, env: Environment): number {
-  let count = 0;
-  for (const [from, to] of eachInterval(rows, env)) count += to - from;
-  return count;
+  return segmentsOf(rows, env).reduce((count, segment) => count + countSegment(rows, segment, env), 0);
+}
+
+function countSegment(rows: RowSet, segment: Segment, env: Environment): number {
+  const { from, to, conditions } = segment;
+  if (conditions.length === 0) return to - from;
+  const count = (first: number, last: number): number => {
+    let found = 0;
+    for (let row = first; row < last; row++) if (holds(rows, segment, row, env)) found++;
+    return found;
+  };
+  const period = (periodOf(conditions) ?? Number.POSITIVE_INFINITY) * (rows.lastCopy - rows.firstCopy + 1);
+  const times = Math.floor((to - from) / period);
+  return times === 0 ? count(from, to) : times * count(from, from + period) + count(from + times * period, to);
 }
 
 /** The rows in ascending order, as tokens and as row numbers. */

@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import type { Program } from "../../../src/compile.js";
 import { type Explanation, explain } from "../../../src/explain/explain.js";
+import { periodOf } from "../../../src/passes/tokens/period-of.js";
+import { countRows, eachInterval } from "../../../src/passes/tokens/row-set.js";
 import { liveByForce, prefillByForce, sightOf, steadyByForce } from "../passes-tokens/brute-force.js";
 import { modelOf, type SmallModel } from "./small-model.js";
 
@@ -117,12 +119,32 @@ describe("reasons", () => {
 });
 
 describe("large sizes", () => {
+  it("count rows with holes by their period, and to the same number", () => {
+    const { facts } = modelOf({
+      attend: "k.pos == q.pos or k.copy == q.copy and k.pos < q.pos and (k.pos mod 4 == 0 or k.pos mod 6 == 1)",
+      K: 3,
+    });
+    const sets = facts.prefill.layers.flatMap(({ kv, query }) => [...kv, ...query]);
+    const env = { n: 101, start: 0 };
+    const oneByOne = sets.map((rows) => {
+      let count = 0;
+      for (const [from, to] of eachInterval(rows, env)) count += to - from;
+      return count;
+    });
+    expect(sets.map((rows) => countRows(rows, env))).toEqual(oneByOne);
+    const conditions = sets.flatMap(({ ranges }) =>
+      ranges.flatMap(({ where }) => (where === undefined ? [] : [where])),
+    );
+    expect([...new Set(conditions.map(periodOf))].sort()).toEqual([4, 6]);
+  });
+
   it.each([
     { attend: "phd_swa(q, k, 16)", K: 256, layers: 16 },
     { attend: "phd_cswa(q, k, 16, 32)", K: 256, layers: 16 },
     { attend: "naive(q, k)", K: 256, layers: 16 },
     { attend: "phd(q, k) or q.copy == k.copy and k.pos < q.pos and q.pos - k.pos < 8", K: 64, layers: 16 },
     { attend: "k.copy == 1 and causal(q, k) and (q.pos - k.pos) mod 4 == 0 or own(q, k)", K: 8, layers: 4 },
+    { attend: "k.pos == q.pos or k.copy == q.copy and k.pos < q.pos and k.pos mod 4 == 0", K: 16, layers: 4 },
   ])("K = $K, $attend are explained at 8192 and 2^20 positions", (each) => {
     const program = modelOf(each);
     for (const n of [8192, 2 ** 20]) {
