@@ -18,7 +18,6 @@ import { conditionOf, intervalOf, largest, smallest } from "../../ir/relation/in
 import { sizeOf } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { leastCommonMultiple, periodOf } from "./period-of.js";
-import { periodOf } from "./periodic.js";
 
 /** Rows of one key group: all i in [lo, hi) of any range with `where` nonzero; i = pos * copies in the group + copy - first copy. */
 export interface RowSet {
@@ -143,7 +142,9 @@ function countSegment(rows: RowSet, segment: Segment, env: Environment): number 
     for (let row = first; row < last; row++) if (holds(rows, segment, row, env)) found++;
     return found;
   };
-  const period = (periodOf(conditions) ?? Number.POSITIVE_INFINITY) * (rows.lastCopy - rows.firstCopy + 1);
+  const size = rows.lastCopy - rows.firstCopy + 1;
+  const periods = conditions.map((condition) => periodOf(condition) ?? Number.POSITIVE_INFINITY);
+  const period = size * (periods.every(Number.isSafeInteger) ? periods.reduce(leastCommonMultiple) : to - from + 1);
   const times = Math.floor((to - from) / period);
   return times === 0 ? count(from, to) : times * count(from, from + period) + count(from + times * period, to);
 }

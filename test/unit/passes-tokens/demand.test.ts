@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { printExpr } from "../../../src/ir/expr.js";
+import { add, div, eq, le, mod, mul, printExpr } from "../../../src/ir/expr.js";
 import type { AttentionSystem } from "../../../src/passes/tokens/attention-system.js";
 import { DemandAnalysis } from "../../../src/passes/tokens/demand.js";
 import { deriveDecode, derivePrefill, type LayerDemand } from "../../../src/passes/tokens/derive-phases.js";
@@ -246,6 +246,36 @@ describe("prefill computes what is demanded and nothing else", () => {
     const { layers } = derivePrefill(system, groupTokens(system));
     const sizes = { n: 2 ** 30, start: 5 };
     expect(layers[2]!.kv.map((rows) => countRows(rows, sizes))).toEqual([2 ** 30 - 5, 255]);
+  });
+});
+
+describe("rows with holes", () => {
+  const strided = (lo: number, hi: number): RowSet => ({
+    group: "hidden",
+    firstCopy: 2,
+    lastCopy: 4,
+    ranges: [
+      { lo, hi, where: eq(mod("pos", 6), 5) },
+      { lo: add(lo, 7), hi, where: le(add(mul("pos", 3), "copy", 4), mul(div(add(mul("pos", 3), "copy", 8), 10), 10)) },
+      { lo: 20, hi: 31 },
+    ],
+  });
+  const group: KeyGroup = { name: "hidden", firstCopy: 2, lastCopy: 4 };
+
+  it("are counted as they are enumerated", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 90 }), fc.integer({ min: 0, max: 700 }), (lo, length) => {
+        const rows = strided(lo, lo + length);
+        expect(countRows(rows, {})).toBe([...eachRow(rows, group, {})].length);
+      }),
+    );
+  });
+
+  it("are counted by one period of a sequence that is too long to visit", () => {
+    // 30 positions of 3 copies repeat, so every further 90 rows add as many.
+    const after = (periods: number) => countRows(strided(180, 180 + 90 * periods), {});
+    expect(after(10 ** 9)).toBe(after(1) + (10 ** 9 - 1) * (after(2) - after(1)));
+    expect(after(3) - after(2)).toBe([...eachRow(strided(180, 450), group, {})].length - after(2));
   });
 });
 
