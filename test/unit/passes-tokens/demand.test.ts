@@ -273,9 +273,9 @@ describe("rows with holes", () => {
 
   it("are counted by one period of a sequence that is too long to visit", () => {
     // 30 positions of 3 copies repeat, so every further 90 rows add as many.
-    const after = (periods: number) => countRows(strided(180, 180 + 90 * periods), {});
-    expect(after(10 ** 9)).toBe(after(1) + (10 ** 9 - 1) * (after(2) - after(1)));
-    expect(after(3) - after(2)).toBe([...eachRow(strided(180, 450), group, {})].length - after(2));
+    const rowsIn = (periods: number) => countRows(strided(180, 180 + 90 * periods), {});
+    expect(rowsIn(10 ** 9)).toBe(rowsIn(1) + (10 ** 9 - 1) * (rowsIn(2) - rowsIn(1)));
+    expect(rowsIn(3) - rowsIn(2)).toBe([...eachRow(strided(180, 450), group, {})].length - rowsIn(2));
   });
 });
 
