@@ -28,9 +28,9 @@ export function drawMasks(model: string, pictures: readonly MaskPicture[]): stri
     return `<g transform="translate(${x} ${y})">\n${drawMask(picture)}\n</g>`;
   });
   const legend = [
-    `queries from top to bottom, keys from left to right, K = copies of a position`,
-    `blue: originals seen, orange: hidden tokens seen, green: keys kept after the prompt, outlined: tiles that are visited, shaded: full`,
-  ].map((line, index) => text(margin, 18 + 16 * index, index === 0 ? `${model}: ${line}` : line));
+    `${model}: who sees whom. Queries from top to bottom, keys from left to right.`,
+    "Blue: originals. Orange: hidden tokens. Green: keys that stay in the cache. Outlined: tiles that are visited; shaded: seen as a whole.",
+  ].map((line, index) => text(margin, 18 + 16 * index, line));
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11" fill="${colors.text}">`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,

@@ -67,7 +67,9 @@ function render(explanation: Explanation): string {
     formatCount(plan.ffn_rows),
     formatCount(plan.retained),
     formatBytes(plan.bytes),
-    plan.retention,
+    plan.retained === plan.read_later
+      ? plan.retention
+      : `${plan.retention}, ${formatCount(plan.retained - plan.read_later)} of them for nobody`,
   ]);
   const heading = ["layer", "group", "k/v rows", "query rows", "ffn rows", "kept", "bytes", "how long"];
   const reasons = new Map(runs.map(({ plan }) => [`${plan.group}, ${plan.retention}`, plan.reason]));
