@@ -35,7 +35,7 @@ export function describeMachine(root) {
     node: process.version,
     cpu: cpus()[0].model,
     processors: cpus().length,
-    load: loadavg().map(tenths),
+    load: tenths(loadavg()[0]),
   };
 }
 
