@@ -41,7 +41,7 @@ export function rowSetOf(group: KeyGroup, rows: IntegerSet): RowSet {
     const { lower, upper, guards, filters } = intervalOf(part, "k.row");
     const lo = lower.length === 0 ? all.lo : largest(lower);
     const end = upper.length === 0 ? all.hi : smallest(upper);
-    const hi = guards.length === 0 ? end : select(conditionOf(guards), end, 0);
+    const hi = guards.length === 0 ? end : select(conditionOf(guards), end, lo);
     return filters.length === 0 ? { lo, hi } : { lo, hi, where: conditionOf(filters.map(inTokens(group))) };
   });
   return { group: group.name, firstCopy: group.firstCopy, lastCopy: group.lastCopy, ranges };

@@ -89,6 +89,7 @@ function compareRows(
   for (const [index, group] of groups.entries()) {
     let count = 0;
     for (const { pos, copy } of eachRow(rows[index]!, group, sizes)) {
+      if (pos < (sizes["start"] ?? 0) || pos >= sizes["n"]!) return `pos ${pos} copy ${copy} is outside of the slice`;
       found[pos * copies + copy - 1] = true;
       count++;
     }
