@@ -13,7 +13,7 @@ import { prefillTable, type RowRange, type RowTable } from "../../src/runtime/ro
 import { rowModel, shapeSession } from "../../src/runtime/shape.js";
 import { goldenCases, goldenFolder } from "../support/golden.js";
 import { type Flags, liveByForce, prefillByForce, sightOf, steadyByForce } from "../unit/passes-tokens/brute-force.js";
-import { compileOptions, sourceOf, unnamed, usualBase } from "./small-models.js";
+import { blockOf, compileOptions, type PhdBlock, sourceOf, unnamed, usualBase } from "./small-models.js";
 
 const limits = { maxBufferSize: 1 << 28, maxStorageBufferBindingSize: 1 << 27 };
 
@@ -29,10 +29,20 @@ const golden = goldenCases.map((name): Subject => {
   const config = { name: "config.json", text: readFileSync(join(goldenFolder, name, "config.json"), "utf8") };
   return { name, text: importModel(config, name).text! };
 });
-const own = unnamed.map((attend): Subject => {
-  const { text } = sourceOf({ ...usualBase, num_hidden_layers: 3 }, { variant: "phd", repeat: 3, attend });
-  return { name: attend, text };
+const small = (name: string, phd: PhdBlock): Subject => ({
+  name,
+  text: sourceOf({ ...usualBase, num_hidden_layers: 3 }, phd).text,
 });
+const own = [
+  small("phd-swa-4-1", blockOf("phd-swa", { repeat: 4, window: 1 })),
+  small("phd-swa-5-2", blockOf("phd-swa", { repeat: 5, window: 2 })),
+  small("phd-cswa-2-1-3", blockOf("phd-cswa", { repeat: 2, window: 1, chunk: 3 })),
+  small(
+    "phd-cswa-3-2-5 in positions",
+    blockOf("phd-cswa", { repeat: 3, window: 2, window_unit: "positions", chunk: 5 }),
+  ),
+  ...unnamed.map((attend) => small(attend, { variant: "phd", repeat: 3, attend })),
+];
 
 function compiled({ name, text }: Subject): Program {
   const { program, diagnostics } = compileSource({ name: `${name}.phd`, text }, compileOptions);

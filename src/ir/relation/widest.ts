@@ -13,13 +13,10 @@ import { simplifyConjunct } from "./simplify.js";
 
 /** The same set at the points of the context, in few, wide and sorted parts. */
 export function inWidestParts(set: IntegerSet, context: readonly Constraint[]): IntegerSet {
-  const widened = (parts: IntegerSet) =>
-    sorted(
-      withoutCovered(
-        parts.map((part) => widen(part, set, context)),
-        context,
-      ),
-    );
+  const widened = (parts: IntegerSet) => {
+    const wide = parts.map((part) => pin(widen(pin(part, context), set, context), context));
+    return sorted(withoutCovered(wide, context));
+  };
   let parts = widened(sorted(set));
   for (;;) {
     const wrapped = wrapOnce(parts, context);
@@ -30,6 +27,22 @@ export function inWidestParts(set: IntegerSet, context: readonly Constraint[]): 
 
 const sorted = (set: IntegerSet): IntegerSet =>
   [...union(set)].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+
+/** Puts the value in for a variable that part and context together leave one value, as `2 <= k.copy` does where K is 2. */
+function pin(part: Conjunct, context: readonly Constraint[]): Conjunct {
+  const both = conjunct([part.constraints, context]);
+  const pinned =
+    both?.constraints.filter((constraint) => {
+      const { kind, form, linear } = constraint;
+      return (
+        kind === "zero" &&
+        form.terms.length === 1 &&
+        !context.some((known) => known.linear === linear && known.kind === "zero")
+      );
+    }) ?? [];
+  const whole = pinned.length === 0 ? undefined : conjunct([part.constraints, pinned]);
+  return whole === undefined ? part : (simplifyConjunct(whole) ?? part);
+}
 
 /** Loosens one constraint after the other as far as the part stays within the set. */
 function widen(part: Conjunct, set: IntegerSet, context: readonly Constraint[]): Conjunct {
@@ -42,7 +55,7 @@ function widen(part: Conjunct, set: IntegerSet, context: readonly Constraint[]):
     const beyond = (loosened: readonly Constraint[], of: Constraint) =>
       opposites(of).flatMap((outside) => where(others, loosened, outside, context));
     const isInside = (loosened: readonly Constraint[]) => isSubset(beyond(loosened, bound), set);
-    const isIdle = () => isEmpty(beyond([], bound));
+    const isIdle = () => isEmpty(opposites(bound).flatMap((outside) => where(others, outside)));
     // What the definition of a quotient implies stays beside its other half, so that both are an equality again.
     if (isInside([])) kept = isHalf && isIdle() ? [...others, bound] : others;
     // One position that becomes a few would be wider, but no simpler.
