@@ -9,7 +9,7 @@ import { countRows } from "../passes/tokens/row-set.js";
 import { elementBytes, storesOf } from "../runtime/shape.js";
 import { describeSpan } from "../source/source-file.js";
 import { describeLayout } from "./describe-layout.js";
-import { LinearWork } from "./linear-work.js";
+import { ModelWork } from "./model-work.js";
 import { type LayerRows, type Plan, planOfPaper, planOfProgram, planOfRepetition, planWithoutCopies } from "./plans.js";
 
 /** One layer and key group, for a prompt of n positions. */
@@ -53,7 +53,7 @@ export interface Explanation {
   readonly attends: readonly string[];
   readonly layers: readonly GroupPlan[];
   readonly kv_bytes: Compared;
-  /** Multiplications and additions of all matrix products but attention's. */
+  /** Multiplications and additions of all products, with weights and in attention; there of the keys between a query's bounds. */
   readonly prefill_flops: Compared;
   /** Weights of matrix products, read once, and the keys and values that the prompt writes. */
   readonly prefill_bytes: Compared;
@@ -78,9 +78,10 @@ export function explain(program: Program, n: number): Explanation {
     paper: figure(plans.paper),
   });
 
-  const work = new LinearWork(graph);
+  const work = new ModelWork(graph);
   const flops = (layers: readonly LayerRows[]) =>
-    work.flops((layer, rows) => (rows === "input" ? layers[layer]!.input : layers[layer]!.query));
+    work.flops((layer, rows) => (rows === "input" ? layers[layer]!.input : layers[layer]!.query)) +
+    work.attentionFlops(layers.map(({ pairs }) => pairs));
   const keyBytes = keyBytesOf(program);
   const bytesOfKeys = (counts: readonly number[]) =>
     counts.reduce((total, count, layer) => total + count * keyBytes[layer]!, 0);

@@ -9,13 +9,16 @@ import { DemandAnalysis } from "../passes/tokens/demand.js";
 import { type DecodeDemand, deriveDecode, derivePrefill, type PrefillDemand } from "../passes/tokens/derive-phases.js";
 import { groupTokens } from "../passes/tokens/group-tokens.js";
 import { inferRetention, type Retention, type RetentionLayout } from "../passes/tokens/infer-retention.js";
+import { keyBounds } from "../passes/tokens/key-bounds.js";
 import { countRows, type RowSet } from "../passes/tokens/row-set.js";
+import { type KeyRange, visitedByStep, visitedKeys } from "./visited-keys.js";
 
-/** Rows of one layer: that enter it, that get a key and a value, that leave it. */
+/** Rows of one layer: that enter it, that get a key and a value, that leave it; and the pairs that attention looks at. */
 export interface LayerRows {
   readonly input: number;
   readonly keys: number;
   readonly query: number;
+  readonly pairs: number;
 }
 
 /** Rows per layer of a prompt and of the step after it, and keys per layer that are kept between the two. */
@@ -26,14 +29,23 @@ export interface Plan {
 }
 
 /** What the program does with a prompt of n positions. */
-export function planOfProgram({ facts, manifest }: Program, n: number): Plan {
-  const { input, query } = manifest.rows.decode;
+export function planOfProgram(program: Program, n: number): Plan {
+  const { facts, manifest } = program;
+  const { input, query, order } = manifest.rows.decode;
+  const ranges = rangesOfProgram(program);
   const decode = facts.decode.layers.map(({ kv }, layer) => ({
     ...{ input: input[layer]!, query: query[layer]! },
-    keys: copiesIn(kv),
+    keys: copiesIn(kv).length,
+    pairs: visitedByStep(order.slice(order.length - query[layer]!), ranges[layer]!, n),
   }));
-  return { prefill: prefillRows(facts.prefill, n), decode, kept: keptKeys(facts.retention, n) };
+  return { prefill: prefillRows(facts.prefill, ranges, n), decode, kept: keptKeys(facts.retention, n) };
 }
+
+/** Per layer, from where to where its queries look in each group that they see at all. */
+const rangesOfProgram = ({ graph, facts }: Program): KeyRange[][] =>
+  facts.system.layers.map((which) =>
+    which === undefined ? [] : graph.attends[which]!.parts!.filter(({ density }) => density !== "empty"),
+  );
 
 /** The plan of the same transformer without repetition: K = 1, and every token sees what is not after it. */
 export function planWithoutCopies(system: AttentionSystem, n: number): Plan {
@@ -50,16 +62,24 @@ export function planOfRepetition(system: AttentionSystem, n: number): Plan {
  * position if they are never kept, of its last chunk if they are kept no longer than that, and else of all positions. Every row passes
  * all of every layer.
  */
-export function planOfPaper({ facts, manifest }: Program, n: number): Plan {
+export function planOfPaper(program: Program, n: number): Plan {
+  const { facts } = program;
   const { copies } = facts.system;
   const hidden = facts.groups.flatMap(({ lastCopy }, index) => (lastCopy > 1 ? [index] : []));
   const layouts = facts.retention.flatMap((groups) => hidden.map((index) => groups[index]!.layout));
   const hiddenPositions = Math.max(0, ...layouts.map((layout) => positionsComputed(layout, n)));
-  const everything = (rows: number): LayerRows[] =>
-    Array.from({ length: manifest.model.layers }, () => ({ input: rows, keys: rows, query: rows }));
+  const rows = facts.groups.map(({ name, firstCopy, lastCopy }): RowSet => {
+    const size = lastCopy - firstCopy + 1;
+    const lo = lastCopy === 1 ? 0 : (n - hiddenPositions) * size;
+    return { group: name, firstCopy, lastCopy, ranges: [{ lo, hi: n * size }] };
+  });
+  const total = rows.reduce((sum, set) => sum + countRows(set, { n }), 0);
+  const all = (count: number, pairs: number): LayerRows => ({ input: count, keys: count, query: count, pairs });
+  const ranges = rangesOfProgram(program);
+  const everyCopy = Array.from({ length: copies }, (_, index) => index + 1);
   return {
-    prefill: everything(n + (copies - 1) * hiddenPositions),
-    decode: everything(copies),
+    prefill: ranges.map((keys) => all(total, visitedKeys(rows, keys, { n, start: 0 }))),
+    decode: ranges.map((keys) => all(copies, visitedByStep(everyCopy, keys, n))),
     kept: keptKeys(facts.retention, n),
   };
 }
@@ -80,36 +100,53 @@ function positionsComputed(layout: RetentionLayout, n: number): number {
 function planOfSystem(system: AttentionSystem, n: number): Plan {
   const groups = groupTokens(system);
   const analysis = new DemandAnalysis(system, groups);
+  const ofPredicate = system.predicates.map((predicate) =>
+    groups.map((group) => keyBounds(predicate, system.copies, group)).filter(({ empty }) => empty !== true),
+  );
+  const ranges = system.layers.map((which) => (which === undefined ? [] : ofPredicate[which]!));
   return {
-    prefill: prefillRows(derivePrefill(system, groups, analysis), n),
-    decode: decodeRows(deriveDecode(system, groups, analysis)),
+    prefill: prefillRows(derivePrefill(system, groups, analysis), ranges, n),
+    decode: decodeRows(deriveDecode(system, groups, analysis), ranges, system.predictCopy, n),
     kept: keptKeys(inferRetention(system, groups, analysis), n),
   };
 }
 
-function prefillRows({ layers }: PrefillDemand, n: number): LayerRows[] {
-  const count = (sets: readonly RowSet[]) => sets.reduce((total, rows) => total + countRows(rows, { n, start: 0 }), 0);
-  return layers.map(({ input, kv, query }) => ({ input: count(input), keys: count(kv), query: count(query) }));
-}
-
-function decodeRows({ layers }: DecodeDemand): LayerRows[] {
-  return layers.map(({ kv, query }, layer) => {
-    const above = layers[layer + 1];
-    // What leaves a layer enters the next, so below the last layer the rows of a layer are those that leave the one before it.
-    const leaving = above === undefined ? 1 : copiesIn([...above.kv, ...above.query]);
-    return { input: copiesIn([...kv, ...query]), keys: copiesIn(kv), query: leaving };
+function prefillRows({ layers }: PrefillDemand, ranges: readonly KeyRange[][], n: number): LayerRows[] {
+  const env = { n, start: 0 };
+  const count = (sets: readonly RowSet[]) => sets.reduce((total, rows) => total + countRows(rows, env), 0);
+  // Layers share their demands, and counting pairs is most of the work.
+  const known = new Map<readonly RowSet[], { readonly keys: readonly KeyRange[]; readonly pairs: number }>();
+  return layers.map(({ input, kv, query }, layer) => {
+    const keys = ranges[layer]!;
+    const before = known.get(query);
+    const pairs = before?.keys === keys ? before.pairs : visitedKeys(query, keys, env);
+    known.set(query, { keys, pairs });
+    return { input: count(input), keys: count(kv), query: count(query), pairs };
   });
 }
 
-/** Copies in a union of inclusive intervals. */
-function copiesIn(intervals: readonly (readonly number[])[]): number {
-  let count = 0;
-  let next = 1;
-  for (const [first, last] of [...intervals].sort((a, b) => a[0]! - b[0]!)) {
-    count += Math.max(0, last! + 1 - Math.max(next, first!));
-    next = Math.max(next, last! + 1);
-  }
-  return count;
+function decodeRows(
+  { layers }: DecodeDemand,
+  ranges: readonly KeyRange[][],
+  predictCopy: number,
+  n: number,
+): LayerRows[] {
+  return layers.map(({ kv, query }, layer) => {
+    const above = layers[layer + 1];
+    // What leaves a layer enters the next; the predicting copy leaves the last.
+    const leaving = above === undefined ? [predictCopy] : copiesIn([...above.kv, ...above.query]);
+    return {
+      ...{ input: copiesIn([...kv, ...query]).length, keys: copiesIn(kv).length, query: leaving.length },
+      pairs: visitedByStep(leaving, ranges[layer]!, n),
+    };
+  });
+}
+
+/** The copies of a union of inclusive intervals, ascending. */
+function copiesIn(intervals: readonly (readonly number[])[]): number[] {
+  const copies = new Set<number>();
+  for (const [first, last] of intervals) for (let copy = first!; copy <= last!; copy++) copies.add(copy);
+  return [...copies].sort((a, b) => a - b);
 }
 
 const keptKeys = (retention: readonly (readonly Retention[])[], n: number): number[] =>

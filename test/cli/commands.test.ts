@@ -177,12 +177,12 @@ describe("explain", () => {
         hidden, ring of 16 in chunk of 32: \`recent(q, k, W) and same_chunk(q, k, C)\` (std/phd.phd:24:52) reads 16 keys back from the end of the sequence, and none past a multiple of 32 positions; it comes from \`attend q -> k when phd_cswa(q, k, W, C)\` (model.phd:13:3)
         hidden, ring of 15 in chunk of 32: \`recent(q, k, W) and same_chunk(q, k, C)\` (std/phd.phd:24:52) reads 15 keys back from the end of the sequence, and none past a multiple of 32 positions; it comes from \`attend q -> k when phd_cswa(q, k, W, C)\` (model.phd:13:3)
 
-                                     this model  K = 1      ratio  repetition  paper's plan
-      keys and values kept           216 KiB     200 KiB   ×1.080  600 KiB     216 KiB
-      prefill, FLOP in products      131 M       122 M     ×1.080  364 M       170 M
-      prefill, bytes moved           3.24 MiB    3.23 MiB  ×1.005  3.62 MiB    3.24 MiB
-      decode step, FLOP in products  4.01 M      1.59 M    ×2.526  4.01 M      4.74 M
-      decode step, bytes read        3.24 MiB    3.23 MiB  ×1.005  3.62 MiB    3.24 MiB
+                               this model  K = 1      ratio  repetition  paper's plan
+      keys and values kept     216 KiB     200 KiB   ×1.080  600 KiB     216 KiB
+      prefill, FLOP            140 M       129 M     ×1.085  434 M       182 M
+      prefill, bytes moved     3.24 MiB    3.23 MiB  ×1.005  3.62 MiB    3.24 MiB
+      decode step, FLOP        4.57 M      1.80 M    ×2.542  5.56 M      5.39 M
+      decode step, bytes read  3.24 MiB    3.23 MiB  ×1.005  3.62 MiB    3.24 MiB
       "
     `);
   });

@@ -84,9 +84,9 @@ function render(explanation: Explanation): string {
     formatTable([
       ["", "this model", "K = 1", "ratio", "repetition", "paper's plan"],
       compared("keys and values kept", explanation.kv_bytes, formatBytes),
-      compared("prefill, FLOP in products", explanation.prefill_flops, formatLarge),
+      compared("prefill, FLOP", explanation.prefill_flops, formatLarge),
       compared("prefill, bytes moved", explanation.prefill_bytes, formatBytes),
-      compared("decode step, FLOP in products", explanation.decode_flops, formatLarge),
+      compared("decode step, FLOP", explanation.decode_flops, formatLarge),
       compared("decode step, bytes read", explanation.decode_bytes, formatBytes),
     ]),
     "",

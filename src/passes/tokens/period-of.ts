@@ -5,26 +5,30 @@
  * counted by counting one period.
  */
 import type { Expr } from "../../ir/expr.js";
+import { gcd } from "../../ir/relation/affine.js";
 
 /** A number of positions after which the condition takes the same values again, for the same copy; undefined where none is known. */
 export function periodOf(condition: Expr): number | undefined {
-  const period = divisorsOf(condition);
-  return riseOf(condition, period) === 0 ? period : undefined;
+  const period = stepOf(condition, "pos");
+  return riseOf(condition, "pos", period) === 0 ? period : undefined;
 }
 
-/** A multiple of everything that `pos` is divided by: the product along nested divisions, the least common multiple beside each other. */
-function divisorsOf(expr: Expr): number {
+/** By how much the symbol has to rise, so that no rounding inside the expression comes out differently. */
+export function stepOf(expr: Expr, symbol: string): number {
   if (typeof expr !== "object") return 1;
-  const inside = expr.args.map(divisorsOf).reduce(leastCommonMultiple, 1);
-  const divisor = expr.op === "div" || expr.op === "mod" ? expr.args[1] : 1;
-  return typeof divisor === "number" ? inside * divisor : inside;
+  const inside = expr.args.map((arg) => stepOf(arg, symbol)).reduce(leastCommonMultiple, 1);
+  if (expr.op !== "div" && expr.op !== "mod") return inside;
+  const [dividend, divisor] = expr.args;
+  if (typeof divisor !== "number") return inside;
+  const rise = riseOf(dividend, symbol, inside);
+  return inside * (rise === undefined ? divisor : divisor / gcd(rise, divisor));
 }
 
-/** By how much the value rises when `pos` rises by `step`, if that is the same everywhere. */
-function riseOf(expr: Expr, step: number): number | undefined {
+/** By how much the value rises when the symbol rises by `step`, if that is the same everywhere. */
+function riseOf(expr: Expr, symbol: string, step: number): number | undefined {
   if (typeof expr === "number") return 0;
-  if (typeof expr === "string") return expr === "pos" ? step : 0;
-  const rises = expr.args.map((arg) => riseOf(arg, step));
+  if (typeof expr === "string") return expr === symbol ? step : 0;
+  const rises = expr.args.map((arg) => riseOf(arg, symbol, step));
   if (!rises.every((rise) => rise !== undefined)) return undefined;
   const [first, second] = rises as [number, number];
   if (rises.every((rise) => rise === 0)) return 0;
@@ -56,8 +60,4 @@ function riseOf(expr: Expr, step: number): number | undefined {
   }
 }
 
-export function leastCommonMultiple(a: number, b: number): number {
-  let [x, y] = [a, b];
-  while (y !== 0) [x, y] = [y, x % y];
-  return (a / x) * b;
-}
+export const leastCommonMultiple = (a: number, b: number): number => (a / gcd(a, b)) * b;

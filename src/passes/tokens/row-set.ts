@@ -76,14 +76,14 @@ function withPositions(form: Affine, size: number): Affine {
 }
 
 /** Neighbouring rows [from, to) that are all in the set, or those of them for which one of the conditions holds. */
-interface Segment {
+export interface Segment {
   readonly from: number;
   readonly to: number;
   readonly conditions: readonly Expr[];
 }
 
 /** The set cut at the ends of its ranges: ascending segments that do not overlap. */
-function segmentsOf(rows: RowSet, env: Environment): Segment[] {
+export function segmentsOf(rows: RowSet, env: Environment): Segment[] {
   const ranges = rows.ranges
     .map(({ lo, hi, where }) => ({ from: evaluate(lo, env), to: evaluate(hi, env), where }))
     .filter(({ from, to }) => from < to);

@@ -1,10 +1,12 @@
 import type { FusedLinear, Graph, Op, RowClass, TensorType, ValueId } from "../ir/graph/ops.js";
 
-/** The matrix products of a fused graph. */
-export class LinearWork {
+/** The products of a fused graph: with weights, and of queries with keys and values. */
+export class ModelWork {
   private readonly types = new Map<ValueId, TensorType>();
   private readonly layersOf: readonly (readonly FusedLinear[])[];
   private readonly outside: readonly FusedLinear[];
+  /** Per layer: heads × width of a head, 0 without attention. */
+  private readonly attentionWidth: readonly number[];
 
   constructor(graph: Graph) {
     const products = (ops: readonly Op[]) => {
@@ -13,10 +15,19 @@ export class LinearWork {
     };
     const { ops } = graph.body;
     this.outside = products(ops);
+    const widthOf = (body: readonly Op[]) => {
+      const attention = body.find((op) => op.kind === "cached-attention");
+      return attention === undefined ? 0 : this.rowWidth(attention.query);
+    };
     this.layersOf = ops.flatMap((op) => {
       if (op.kind !== "layers") return [];
       const classes = op.classes.map(({ body }) => products(body.ops));
       return op.classOf.map((layerClass) => classes[layerClass]!);
+    });
+    this.attentionWidth = ops.flatMap((op) => {
+      if (op.kind !== "layers") return [];
+      const widths = op.classes.map(({ body }) => widthOf(body.ops));
+      return op.classOf.map((layerClass) => widths[layerClass]!);
     });
   }
 
@@ -39,6 +50,18 @@ export class LinearWork {
     );
     const head = this.outside.flatMap(({ weights }) => weights.map((weight) => 2 * this.size(weight)));
     return [...inLayers, ...head].reduce((total, flops) => total + flops, 0);
+  }
+
+  /** Scores and weighted values: two products along a head for each pair that a query head looks at. */
+  attentionFlops(pairs: readonly number[]): number {
+    return pairs.reduce((total, count, layer) => total + 4 * count * this.attentionWidth[layer]!, 0);
+  }
+
+  private rowWidth(value: ValueId): number {
+    return this.types
+      .get(value)!
+      .shape.slice(1)
+      .reduce<number>((product, dim) => product * Number(dim), 1);
   }
 
   private size(weight: ValueId): number {
