@@ -2,7 +2,7 @@
  * The consistency laws on the CPU device: imported models, the rows that the analyses demand, stores that really drop what they give up.
  */
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createCpuSession, denseForward } from "../../src/interpret/graph/index.js";
 import {
   type Base,
@@ -15,6 +15,9 @@ import {
   planSmall,
   relations,
 } from "./small-models.js";
+
+// Seconds of work each; machines that run the tests are often busy.
+vi.setConfig({ testTimeout: 400_000 });
 
 const settings = (numRuns: number) => ({ numRuns, seed: 20250424, endOnFailure: true });
 

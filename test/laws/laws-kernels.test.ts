@@ -3,7 +3,7 @@
  * memory that nobody may read.
  */
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { ManifestRun, ManifestRunOptions } from "../../src/interpret/kernel/run-manifest.js";
 import { add } from "../../src/ir/expr.js";
 import {
@@ -21,6 +21,9 @@ import {
 } from "./small-models.js";
 
 const settings = (numRuns: number) => ({ numRuns, seed: 20250424, endOnFailure: true });
+
+// Seconds of work each; machines that run the tests are often busy.
+vi.setConfig({ testTimeout: 400_000 });
 
 /** float32 sums of a few dozen terms, through at most four layers. */
 const tolerance = 1e-4;

@@ -1,6 +1,6 @@
 /** The consistency laws on a WebGPU device: a handful of random models, ragged batches, poison, and what a step costs. */
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { memorySource } from "../../src/runtime/byte-source.js";
 import { openSafetensors } from "../../src/runtime/checkpoint.js";
 import { type Device, openDevice } from "../../src/runtime/device.js";
@@ -19,6 +19,9 @@ import {
   relations,
   usualBase,
 } from "./small-models.js";
+
+// Seconds of work each; machines that run the tests are often busy.
+vi.setConfig({ testTimeout: 400_000 });
 
 /** float32 sums of a few dozen terms, through at most four layers. */
 const tolerance = 1e-4;
