@@ -1,6 +1,6 @@
 /** The README of a package: what it is, how to use it, and what other run times need to know first. */
 import { printExpr } from "../../runtime/expr.js";
-import type { Manifest } from "../../runtime/manifest.js";
+import type { Manifest, Step } from "../../runtime/manifest.js";
 
 export function emitReadme(manifest: Manifest): string {
   const { model, generator, requires, memory, kernels, weights } = manifest;
@@ -35,6 +35,12 @@ It needs ${features}${limits.length === 0 ? "" : `, and at least ${limits.join("
 
 ${symbolTable(manifest)}
 
+## Kernels
+
+What each is for, and the lines of source that ask for it:
+
+${kernelTable(manifest)}
+
 ## Other run times
 
 \`manifest.json\` says everything: kernels with their bindings and parameters, the steps of both phases with dispatch formulas, row rules, key
@@ -45,6 +51,24 @@ stores, and how weights are packed from tensors. \`runtime/session.ts\` executes
 function symbolTable({ symbols }: Manifest): string {
   const rows = symbols.map(({ name, doc, min, max }) => `| \`${name}\` | ${doc} | ${min} … ${max ?? ""} |`);
   return ["| symbol | meaning | range |", "|---|---|---|", ...rows].join("\n");
+}
+
+/** Kernels are shared by steps, so a kernel may have several purposes and come from several lines. */
+function kernelTable(manifest: Manifest): string {
+  const { kernels, phases, sampling } = manifest;
+  const steps = [phases.prefill, phases.decode].flatMap(({ before, layer, after }) => [before, ...layer, after]).flat();
+  const users = new Map<string, Step[]>();
+  for (const step of [...steps, ...sampling]) {
+    for (const { kernel } of step.choices) users.set(kernel, [...(users.get(kernel) ?? []), step]);
+  }
+  const distinct = (texts: readonly (string | undefined)[]) => [...new Set(texts.filter((text) => text !== undefined))];
+  const rows = kernels.map(({ name, file }) => {
+    const usedBy = users.get(name) ?? [];
+    const purposes = distinct(usedBy.map((step) => step.name));
+    const lines = distinct(usedBy.map(({ origin }) => origin)).map(code);
+    return `| [\`${name}\`](${file}) | ${purposes.join(", ")} | ${lines.join(", ")} |`;
+  });
+  return ["| kernel | what for | from |", "|---|---|---|", ...rows].join("\n");
 }
 
 function code(text: string): string {
