@@ -14,6 +14,9 @@ const bundled = join(root, "examples/models/shakespeare-phd-cswa-3-16-32");
 const scratch = scratchFolder();
 const run = promisify(execFile);
 
+/** What a test does not set itself must not come from whoever runs the tests. */
+const { NO_COLOR: _noColor, FORCE_COLOR: _forceColor, ...plainEnv } = process.env;
+
 interface Outcome {
   readonly code: number;
   readonly stdout: string;
@@ -25,7 +28,7 @@ async function phdc(args: readonly string[], input = "", env: NodeJS.ProcessEnv 
     const child = execFile(
       process.execPath,
       [bin, ...args],
-      { env: { ...process.env, ...env } },
+      { env: { ...plainEnv, ...env } },
       (error, stdout, stderr) =>
         resolve({ code: typeof error?.code === "number" ? error.code : error === null ? 0 : -1, stdout, stderr }),
     );
