@@ -28,8 +28,8 @@ export interface Merge {
 const rereadBytes = 2 ** 24;
 /** More rows are better merged once, by themselves: the kernel writes the loop over splits out for each of them. */
 const cheaplyMergedRows = 4;
-/** The largest block of the skinny product; more rows are always merged by themselves. */
-const mergeableRows = 16;
+/** Two of the largest blocks of the skinny product; more rows go to tiles, which do not merge. */
+const mergeableRows = 32;
 /** Splits times rows; beyond it the loops over splits are longer than the product. */
 const mostParts = 64;
 

@@ -122,7 +122,7 @@ describe.each([...golden, ...own])("$name", (subject) => {
     expectDemandedRows(program, prompts);
   });
 
-  it.each([1, 2, 5])("a decode step of %i sequences takes at most 8 dispatches in a layer", (batch) => {
+  it.each([1, 2, 5, 8])("a decode step of %i sequences takes at most 8 dispatches in a layer", (batch) => {
     const shape = shapeSession(manifest, { batch, context: 64 }, limits);
     const context = decodeContext({ manifest, weights: planWeights(manifest, limits) }, shape);
     const calls = callsOfPhase(context, { head: true });

@@ -27,6 +27,23 @@ describe.skipIf(goldenCases.length === 0)("golden models on the kernel interpret
       expect(largestDifference(prediction!, golden), `position ${prompt - 1 + step}`).toBeLessThan(tolerance);
     }
   });
+
+  it("phd-cswa-3-16-32-olmo2: eight sequences, whose splits are merged in two blocks of rows, all give the golden logits", async () => {
+    const { shape, weights, ids, logits } = await loadGolden("phd-cswa-3-16-32-olmo2");
+    const { manifest, kernels } = scheduleGraph(buildTransformer(shape));
+    const prompts = [31, 1, 32, 33, 7, 40, 16, 2];
+    const options = { batch: prompts.length, context: ids.length, splits: 2, poison };
+    const run = new ManifestRun(manifest, kernels, (tensor) => weights(tensor).data, options);
+    run.prefill(prompts.map((length) => ids.slice(0, length)));
+    for (const step of [0, 1]) {
+      const predictions = run.decode(prompts.map((length) => ids[length + step]!));
+      for (const [sequence, length] of prompts.entries()) {
+        const at = (length + step) * shape.vocab;
+        const golden = logits.subarray(at, at + shape.vocab);
+        expect(largestDifference(predictions[sequence]!, golden), `sequence ${sequence}`).toBeLessThan(tolerance);
+      }
+    }
+  });
 });
 
 function largestDifference(actual: Float32Array, expected: Float32Array): number {
