@@ -6,7 +6,7 @@ import type { Attend } from "../ir/graph/ops.js";
 import { sees, type Token } from "../ir/relation/predicate.js";
 import { printPredicate } from "../ir/relation/print-predicate.js";
 import type { KeyGroup } from "../passes/tokens/group-tokens.js";
-import type { RetentionLayout } from "../passes/tokens/infer-retention.js";
+import { keepsToken } from "../passes/tokens/keeps-token.js";
 import { describeLayout } from "./describe-layout.js";
 
 /** Queries and keys on a side of a tile, as far as their group reaches. */
@@ -63,7 +63,7 @@ export function maskPictures({ graph, facts }: Program, n: number): MaskPicture[
       const visible = tokens.map((query) => tokens.map((key) => sees(predicate, query, key)));
       const kept = tokens.map((token) => {
         const g = groups.findIndex(({ firstCopy, lastCopy }) => firstCopy <= token.copy && token.copy <= lastCopy);
-        return isKept(layouts[g]!, groups[g]!, token, n);
+        return keepsToken(layouts[g]!, groups[g]!, token, n);
       });
       const tiles = tilesOf(visible, cuts);
       return { where: describeLayers(layers), relation, keeping, order, tokens, visible, kept, cuts, tiles };
@@ -101,22 +101,6 @@ function tilesOf(visible: readonly (readonly boolean[])[], cuts: readonly number
       };
     }),
   );
-}
-
-/** Whether the cache holds the key of a token after n positions. */
-function isKept(layout: RetentionLayout, group: KeyGroup, { pos, copy }: Token, n: number): boolean {
-  const fromEnd = (n - pos) * (group.lastCopy - group.firstCopy + 1) - (copy - group.firstCopy);
-  switch (layout.kind) {
-    case "forever":
-      return true;
-    case "ring":
-      return fromEnd <= layout.slots;
-    case "ring-in-chunk":
-      return fromEnd <= layout.slots && pos >= n - (n % layout.chunk);
-    case "step":
-    case "unread":
-      return false;
-  }
 }
 
 /** `layer 3`, `layers 0 to 2`, `layers 0, 2, 4`. */

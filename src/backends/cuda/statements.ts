@@ -1,8 +1,9 @@
 import { unreachable } from "../../diagnostics/diagnostic.js";
-import type { BinaryOp, Expression } from "../../ir/kernel/expressions.js";
+import type { Expression } from "../../ir/kernel/expressions.js";
 import type { AsyncCopy, For, Statement, Store } from "../../ir/kernel/statements.js";
 import { declaredType } from "../../ir/kernel/walk.js";
 import { type Writer, wrapWords } from "../../ir/kernel/writer.js";
+import { spellUpdate } from "../text/update.js";
 import { type Spelling, spell } from "./expressions.js";
 
 /** Writes the statements of a block. */
@@ -30,7 +31,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       writer.line(`${statement.type} ${name(statement.name)}[${statement.length}] = {};`);
       return;
     case "assign":
-      writer.line(spellUpdate(name(statement.name), statement.value, spelling));
+      writer.line(spellUpdate(name(statement.name), statement.value, text));
       return;
     case "store":
       writeStore(statement, spelling, writer);
@@ -97,20 +98,9 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
   }
 }
 
-const compoundSigns: Partial<Record<BinaryOp, string>> = { add: "+=", sub: "-=", mul: "*=", div: "/=" };
-
-/** `sum = sum + x` reads better as `sum += x`. */
-function spellUpdate(place: string, value: Expression, spelling: Spelling): string {
-  if (value.kind === "binary" && value.left.type === value.type && spell(value.left, spelling) === place) {
-    const sign = compoundSigns[value.op];
-    if (sign !== undefined) return `${place} ${sign} ${spell(value.right, spelling)};`;
-  }
-  return `${place} = ${spell(value, spelling)};`;
-}
-
 function writeStore(store: Store, spelling: Spelling, writer: Writer): void {
   const place = `${spelling.names.get(store.name)!}[${spell(store.index, spelling)}]`;
-  const text = spellUpdate(place, store.value, spelling);
+  const text = spellUpdate(place, store.value, (expression) => spell(expression, spelling));
   if (store.when === undefined) writer.line(text);
   else writer.block(`if (${spell(store.when, spelling)}) {`, () => writer.line(text));
 }

@@ -1,7 +1,7 @@
 import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
-import type { BinaryOp, Expression } from "../../ir/kernel/expressions.js";
 import type { Statement, Store } from "../../ir/kernel/statements.js";
 import { type Writer, wrapWords } from "../../ir/kernel/writer.js";
+import { spellUpdate } from "../text/update.js";
 import { type Spelling, spell, spellType } from "./expressions.js";
 
 /** Writes the statements of a block. Unrolled loops have been expanded before. */
@@ -22,7 +22,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       writer.line(`var ${name(statement.name)}: array<${spellType(statement.type)}, ${statement.length}>;`);
       return;
     case "assign":
-      writer.line(spellUpdate(name(statement.name), statement.value, spelling));
+      writer.line(spellUpdate(name(statement.name), statement.value, (expression) => spell(expression, spelling)));
       return;
     case "store":
       writeStore(statement, spelling, writer);
@@ -97,23 +97,12 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
   }
 }
 
-const compoundSigns: Partial<Record<BinaryOp, string>> = { add: "+=", sub: "-=", mul: "*=", div: "/=" };
-
-/** `sum = sum + x` reads better as `sum += x`. */
-function spellUpdate(place: string, value: Expression, spelling: Spelling): string {
-  if (value.kind === "binary" && value.left.type === value.type && spell(value.left, spelling) === place) {
-    const sign = compoundSigns[value.op];
-    if (sign !== undefined) return `${place} ${sign} ${spell(value.right, spelling)};`;
-  }
-  return `${place} = ${spell(value, spelling)};`;
-}
-
 function writeStore(store: Store, spelling: Spelling, writer: Writer): void {
   const place = `${spelling.names.get(store.name)!}[${spell(store.index, spelling)}]`;
   const atomic = store.space === "workgroup" && spelling.atomics.has(store.name);
   const text = atomic
     ? `atomicStore(&${place}, ${spell(store.value, spelling)});`
-    : spellUpdate(place, store.value, spelling);
+    : spellUpdate(place, store.value, (expression) => spell(expression, spelling));
   if (store.when === undefined) {
     writer.line(text);
     return;

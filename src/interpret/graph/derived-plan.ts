@@ -1,13 +1,11 @@
 /**
  * The plan that the analyses derive: compute the demanded rows, keep what retention says.
  */
-import { unreachable } from "../../diagnostics/diagnostic.js";
 import { type Environment, evaluate } from "../../ir/expr.js";
 import type { Graph } from "../../ir/graph/ops.js";
 import type { Token } from "../../ir/relation/predicate.js";
 import { analyseTokens, type TokenFacts } from "../../passes/analyse-tokens.js";
-import type { KeyGroup } from "../../passes/tokens/group-tokens.js";
-import type { RetentionLayout } from "../../passes/tokens/infer-retention.js";
+import { keepsToken } from "../../passes/tokens/keeps-token.js";
 import type { RowSet } from "../../passes/tokens/row-set.js";
 import type { RowPlan } from "./row-plan.js";
 
@@ -44,23 +42,4 @@ function holds(rows: RowSet, { pos, copy }: Token, sizes: Environment): boolean 
       index < evaluate(hi, sizes) &&
       (where === undefined || evaluate(where, { ...sizes, pos, copy }) !== 0),
   );
-}
-
-/** Whether a store of this layout still holds the token's key after a step that ended at `positions`. */
-function keepsToken(layout: RetentionLayout, group: KeyGroup, { pos, copy }: Token, positions: number): boolean {
-  const copies = group.lastCopy - group.firstCopy + 1;
-  const fromEnd = positions * copies - (pos * copies + copy - group.firstCopy);
-  switch (layout.kind) {
-    case "forever":
-      return true;
-    case "ring":
-      return fromEnd <= layout.slots;
-    case "ring-in-chunk":
-      return fromEnd <= layout.slots && pos >= positions - (positions % layout.chunk);
-    case "step":
-    case "unread":
-      return false;
-    default:
-      return unreachable(layout);
-  }
 }
