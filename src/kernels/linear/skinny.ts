@@ -12,13 +12,11 @@ import {
   dot,
   inverseSqrt,
   type KernelBuilder,
-  type Memory,
   min,
   type Value,
   vectorOf,
 } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
-import { widthOf } from "../../ir/kernel/types.js";
 import { bindPartials } from "../attention/merge.js";
 import { headVector } from "../attention/options.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
@@ -26,6 +24,7 @@ import { eachOwn, sumOverWorkgroup } from "../reduce.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
 import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
+import { bindWeights } from "./weight-reader.js";
 
 /** Block sizes that have a kernel; other numbers of rows are rounded up, and more than 16 take several blocks. */
 export const skinnyRows = [1, 2, 4, 8, 16] as const;
@@ -74,22 +73,21 @@ function workgroupSize(options: LinearOptions): number {
 const wantedInvocations = 2 ** 19;
 
 function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): void {
-  const { inputs, outputs, matrices, rows, element, norm, capabilities } = options;
+  const { inputs, outputs, matrices, rows, norm, capabilities } = options;
   const width = inputVector(options);
   const vectors = inputs / width;
   const type = vectorOf("f32", width);
-
-  const input = bindInput(k, options, vectors);
-  const weight = k.read("weight", vectorOf(element, width), "weight");
-  const normWeight = norm?.weight ? k.read("norm_weight", type, "weight") : undefined;
-  const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
-  const output = k.readWrite("output", "f32");
-  const operands = bindOperands(k, options.operands, output);
-
   const range = rowRange(k);
   const columnBase = k.param("column_base");
   const columnCount = k.param("column_count");
   const partBase = k.param("part_base");
+
+  const input = bindInput(k, options, vectors);
+  const weights = bindWeights(k, options, width, partBase);
+  const normWeight = norm?.weight ? k.read("norm_weight", type, "weight") : undefined;
+  const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
+  const output = k.readWrite("output", "f32");
+  const operands = bindOperands(k, options.operands, output);
 
   const firstRow = k.let("first_row", k.workgroupId.y.mul(rows));
   const block = k.workgroupId.z.mul(k.numWorkgroups.x).add(k.workgroupId.x);
@@ -101,33 +99,29 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
   const present = times(columns, (column) =>
     column === 0 || options.wholeBlocks ? undefined : firstColumn.add(column).lt(columnCount),
   );
-  const weightStarts = times(matrices, (matrix) =>
-    times(columns, (column) =>
-      k.let(
-        `weight_row_${matrix * columns + column}`,
-        columnBase
-          .sub(partBase)
-          .add(matrix * outputs)
-          .add(firstColumn.add(column))
-          .mul(vectors),
-      ),
-    ),
-  );
+  const weightRows = times(matrices * columns, (place) => {
+    const [matrix, column] = [Math.floor(place / columns), place % columns];
+    return weights.row(`weight_row_${place}`, columnBase.add(matrix * outputs).add(firstColumn.add(column)));
+  });
 
   const sums = times(matrices * columns * rows, (index) => k.var(`sum_${index}`, constantOf("f32", 0)));
   const squares = norm ? times(rows, (row) => k.var(`square_${row}`, constantOf("f32", 0))) : [];
   k.if(firstColumn.lt(columnCount), () => {
-    k.for("i", { from: k.localId, to: vectors, step: k.workgroupSize }, (i) => {
-      const weights = loadWeights(k, weight, weightStarts, present, i);
-      const gain = normWeight && k.let("gain", normWeight.at(i));
-      for (let row = 0; row < rows; row++) {
-        const raw = k.let("x", input(inputRows[row]!, i));
-        if (norm) squares[row]!.set(squares[row]!.add(product(raw, raw)));
-        const x = gain ? k.let("scaled", raw.mul(gain)) : raw;
-        weights.forEach((w, place) => {
-          const sum = sums[place * rows + row]!;
-          sum.set(sum.add(product(w, x)));
-        });
+    k.for("i", { from: k.localId, to: weights.blocks, step: k.workgroupSize }, (i) => {
+      const blocks = weightRows.map((row, place) => row.load(i, present[place % columns]));
+      for (let part = 0; part < weights.vectors; part++) {
+        const own = blocks.map((block) => block(part));
+        const at = i.mul(weights.vectors).add(part);
+        const gain = normWeight && k.let("gain", normWeight.at(at));
+        for (let row = 0; row < rows; row++) {
+          const raw = k.let("x", input(inputRows[row]!, at));
+          if (norm) squares[row]!.set(squares[row]!.add(product(raw, raw)));
+          const x = gain ? k.let("scaled", raw.mul(gain)) : raw;
+          own.forEach((w, place) => {
+            const sum = sums[place * rows + row]!;
+            sum.set(sum.add(product(w, x)));
+          });
+        }
       }
     });
   });
@@ -173,25 +167,6 @@ function bindInput(k: KernelBuilder, options: LinearOptions, vectors: number): R
   if (options.merge) return bindPartials(k, options.merge).at;
   const input = k.read("input", vectorOf("f32", inputVector(options)));
   return (row, i) => input.at(row.mul(vectors).add(i));
-}
-
-/** One weight vector for every matrix and column, in f32; zeros for columns that are not there. */
-function loadWeights(
-  k: KernelBuilder,
-  weight: Memory,
-  starts: readonly (readonly Value[])[],
-  present: readonly (Value | undefined)[],
-  i: Value,
-): Value[] {
-  return starts.flatMap((columns) =>
-    columns.map((start, column) => {
-      const there = present[column];
-      if (there === undefined) return k.let("w", weight.at(start.add(i)).toF32());
-      const loaded = k.var("w", constantOf(vectorOf("f32", widthOf(weight.type)), 0));
-      k.if(there, () => loaded.set(weight.at(start.add(i)).toF32()));
-      return loaded;
-    }),
-  );
 }
 
 /** The factor of an RMS norm, from the sum of the squares of a row. */

@@ -6,23 +6,15 @@
  * applied to the finished sums, as in the skinny kernel; its squares are gathered while the strips are brought in.
  */
 
-import {
-  buildKernel,
-  constantOf,
-  dot,
-  f32,
-  type KernelBuilder,
-  type Memory,
-  u32,
-  type Value,
-  vector,
-} from "../../ir/kernel/builder.js";
+import { buildKernel, dot, f32, type KernelBuilder, u32, type Value, vector } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
+import { fourInputs } from "./four-inputs.js";
 import { describeLinear, type LinearOptions, linearName, vectorType, vectorWidth } from "./options.js";
 import { rowScale } from "./skinny.js";
+import { bindWeights } from "./weight-reader.js";
 
 /** Rows and columns of an output tile. */
 export const linearTile = 64;
@@ -47,18 +39,18 @@ export function tiledLinear(options: LinearOptions): Kernel {
 }
 
 function body(k: KernelBuilder, options: LinearOptions): void {
-  const { inputs, outputs, matrices, element, norm } = options;
-  const input = k.read("input", vectorType("f32", inputs));
-  const weight = k.read("weight", vectorType(element, inputs), "weight");
-  const normWeight = norm?.weight ? k.read("norm_weight", vectorType("f32", inputs), "weight") : undefined;
-  const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
-  const output = k.readWrite("output", "f32");
-  const operands = bindOperands(k, options.operands, output);
-
+  const { inputs, outputs, matrices, norm } = options;
   const range = rowRange(k);
   const columnBase = k.param("column_base");
   const columnCount = k.param("column_count");
   const partBase = k.param("part_base");
+
+  const input = k.read("input", vectorType("f32", inputs));
+  const weights = bindWeights(k, options, vectorWidth(inputs), partBase);
+  const normWeight = norm?.weight ? k.read("norm_weight", vectorType("f32", inputs), "weight") : undefined;
+  const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
+  const output = k.readWrite("output", "f32");
+  const operands = bindOperands(k, options.operands, output);
 
   const inputStrip = k.workgroupArray("input_strip", "vec4<f32>", linearTile * stripStride);
   const weightStrips = times(matrices, () => k.workgroupArray("weight_strip", "vec4<f32>", linearTile * stripStride));
@@ -74,7 +66,7 @@ function body(k: KernelBuilder, options: LinearOptions): void {
   const rowThere = k.let("row_there", firstRow.add(brought).lt(range.count));
   const columnThere = k.let("column_there", firstColumn.add(brought).lt(columnCount));
   const inputRow = k.let("input_row", range.base.add(firstRow).add(brought));
-  const weightRow = k.let("weight_row", columnBase.sub(partBase).add(firstColumn).add(brought));
+  const weightRow = k.let("weight_row", columnBase.add(firstColumn).add(brought));
 
   const sums = times(matrices * perInvocation * perInvocation, (index) => k.var(`sum_${index}`, f32(0)));
   const squares = norm && k.var("squares", f32(0));
@@ -86,7 +78,7 @@ function body(k: KernelBuilder, options: LinearOptions): void {
     const gain = normWeight && fourInputs(k, "gain", normWeight, inputs, u32(0), first, rowThere);
     inputStrip.set(place, gain ? raw.mul(gain) : raw);
     weightStrips.forEach((strip, matrix) => {
-      strip.set(place, fourInputs(k, "w4", weight, inputs, weightRow.add(matrix * outputs), first, columnThere));
+      strip.set(place, weights.four("w4", weightRow.add(matrix * outputs), first, columnThere));
     });
     k.barrier();
     k.for("step", { to: stepVectors }, (step) => {
@@ -154,33 +146,4 @@ function body(k: KernelBuilder, options: LinearOptions): void {
       });
     });
   }
-}
-
-/** Four neighbouring inputs of a row from `first` on, in f32; zeros where the row or the input is not there. */
-function fourInputs(
-  k: KernelBuilder,
-  name: string,
-  memory: Memory,
-  inputs: number,
-  row: Value,
-  first: Value,
-  there: Value,
-): Value {
-  const width = vectorWidth(inputs);
-  const vectors = inputs / width;
-  const result = k.var(name, constantOf("vec4<f32>", 0));
-  const load = (index: Value) => memory.at(row.mul(vectors).add(index)).toF32();
-  if (width === 4) {
-    k.if(there.and(first.lt(inputs)), () => result.set(load(first.div(4))));
-    return result;
-  }
-  const parts = times(4 / width, (part) => {
-    const loaded = k.var(`${name}_part`, constantOf(width === 2 ? "vec2<f32>" : "f32", 0));
-    const index = first.add(part * width);
-    k.if(there.and(index.lt(inputs)), () => loaded.set(load(index.div(width))));
-    return loaded;
-  });
-  const components = parts.flatMap((part) => times(width, (component) => part.component(component)));
-  result.set(vector("f32", components));
-  return result;
 }
