@@ -1,14 +1,17 @@
 /**
  * The compiler on one page: source text in, kernels and a manifest out, through every stage in order.
  */
+import { cudaCapabilities } from "./backends/cuda/capabilities.js";
+import { emitCuda } from "./backends/cuda/module.js";
 import { emitWgsl } from "./backends/wgsl/module.js";
 import { type Diagnostic, DiagnosticCollector, DiagnosticError } from "./diagnostics/diagnostic.js";
 import { checkModel } from "./dsl/check/check-model.js";
 import type { ParamOverrides } from "./dsl/check/params.js";
 import { parseFile } from "./dsl/syntax/parse.js";
 import type { Graph } from "./ir/graph/ops.js";
-import type { Capabilities } from "./ir/kernel/capabilities.js";
+import { type Capabilities, portableCapabilities } from "./ir/kernel/capabilities.js";
 import type { Kernel } from "./ir/kernel/kernel.js";
+import type { FloatType } from "./ir/kernel/types.js";
 import { lowerModel } from "./lower/lower-model.js";
 import { analyseTokens, type TokenFacts } from "./passes/analyse-tokens.js";
 import { checkTokens } from "./passes/check-tokens.js";
@@ -25,14 +28,20 @@ import { generator } from "./version.js";
 export interface CompileOptions {
   /** Values of the model's parameters, instead of its defaults. */
   readonly set?: ParamOverrides;
-  readonly target: "webgpu";
+  readonly target: "webgpu" | "cuda";
   /** Element type of weight matrices and key stores. */
-  readonly dtype: "f32" | "f16";
-  /** What the device can do that the kernels will run on. */
-  readonly capabilities: Capabilities;
+  readonly dtype: FloatType;
+  /** What the device can do that the kernels will run on; what every device of the target can unless given. */
+  readonly capabilities?: Capabilities;
   /** Sees the graph after every pass. */
   readonly trace?: PassTrace;
 }
+
+/** How kernels are spelled for a target, and what all of its devices can do. */
+const targets = {
+  webgpu: { language: "wgsl", emit: emitWgsl, capabilities: portableCapabilities },
+  cuda: { language: "cuda", emit: emitCuda, capabilities: cudaCapabilities },
+} as const;
 
 export interface Timing {
   readonly stage: string;
@@ -59,6 +68,7 @@ export interface Program {
 
 /** Compiles the model of a file. The same input gives the same output, to the byte. */
 export function compileSource(source: SourceFile, options: CompileOptions): Compilation {
+  const { language, emit, capabilities } = targets[options.target];
   const collector = new DiagnosticCollector();
   const timings: Timing[] = [];
   const timed = stopwatch(timings);
@@ -76,8 +86,10 @@ export function compileSource(source: SourceFile, options: CompileOptions): Comp
     for (const { warning } of facts.retention.flat()) if (warning !== undefined) addOnce(collector, warning);
     if (facts.approximation !== undefined) addOnce(collector, facts.approximation);
 
-    const scheduled = timed("schedule", () => schedule(graph, scheduleFacts(facts, graph), options));
-    const kernels = timed("emit", () => scheduled.kernels.map((kernel) => printKernel(kernel, "wgsl", emitWgsl)));
+    const scheduled = timed("schedule", () =>
+      schedule(graph, scheduleFacts(facts, graph), { capabilities, ...options }),
+    );
+    const kernels = timed("emit", () => scheduled.kernels.map((kernel) => printKernel(kernel, language, emit)));
     const identity = { source: source.name, generator, target: options.target };
     const manifest = completeManifest(graph, scheduled, kernels, identity);
     const program = { graph, facts, manifest, kernels, kernelPrograms: scheduled.kernels };

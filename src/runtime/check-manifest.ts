@@ -156,7 +156,7 @@ function keyStore(ofSession: ReturnType<typeof expression>): Check<KeyStore> {
   return object<KeyStore>({
     group: text,
     layout: oneOf("forever", "ring", "step", "unread"),
-    element: oneOf("f32", "f16"),
+    element: oneOf("f32", "f16", "bf16"),
     kvWidth: integer(0),
     keep: integer(0),
     chunk: optional(integer(1)),

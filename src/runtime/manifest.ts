@@ -158,7 +158,7 @@ export interface RowRules {
 export interface KeyStore {
   readonly group: string;
   readonly layout: "forever" | "ring" | "step" | "unread";
-  readonly element: "f32" | "f16";
+  readonly element: "f32" | "f16" | "bf16";
   /** Elements of one key, and of one value: key heads × width of a head. */
   readonly kvWidth: number;
   /** Keys that outlive a step; ring only. */

@@ -1,6 +1,7 @@
 /** Steps of a fused product: which kernel for how many rows, and which columns in which rows. */
 import { add, ceilDiv, type Expr, eq, le, max, min, sub } from "../ir/expr.js";
 import type { FusedLinear, RowClass } from "../ir/graph/ops.js";
+import type { FloatType } from "../ir/kernel/types.js";
 import type { LinearOptions } from "../kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
@@ -53,7 +54,7 @@ function describeProduct(shop: Workshop, situation: Situation, op: FusedLinear):
   const biasParts = biases.map((bias, index) => bias ?? { zeros: sizes[index]! });
   const options: LinearOptions = {
     ...{ inputs: matrix.columns, outputs, matrices: pair ? op.weights.length : 1, capabilities },
-    element: matrix.element as "f32" | "f16",
+    element: matrix.element as FloatType,
     ...(norm && { norm: { epsilon: norm.epsilon, weight: norm.weight !== undefined } }),
     bias: hasBias,
     ...{ epilogue: expression, operands },

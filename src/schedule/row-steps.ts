@@ -1,6 +1,7 @@
 /** Steps that work row by row: embedding, norms, elementwise expressions, copies. */
 import { ceilDiv, mul } from "../ir/expr.js";
 import type { Embed, MapOp, NormOp, RowClass } from "../ir/graph/ops.js";
+import type { FloatType } from "../ir/kernel/types.js";
 import { embed } from "../kernels/elementwise/embed.js";
 import { type MapOptions, map } from "../kernels/elementwise/map.js";
 import { norm } from "../kernels/elementwise/norm.js";
@@ -25,7 +26,7 @@ const perWorkgroup = 64;
 export function embedStep(shop: Workshop, op: Embed): Step {
   const { kernels, weights, places, capabilities } = shop;
   const table = weights.matrix([op.table], []);
-  const element = table.element as "f32" | "f16";
+  const element = table.element as FloatType;
   const vectors = table.columns / vectorWidth(table.columns);
   return finishStep({
     name: stepName("embed", op),

@@ -10,6 +10,7 @@ import type { Block, CachedAttention, Graph, Layers, Op, StoreKeys } from "../ir
 import { eachOp } from "../ir/graph/walk.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
+import type { FloatType } from "../ir/kernel/types.js";
 import { preferredTileRows } from "../kernels/attention/options.js";
 import type { BufferInfo, KeyStore, Manifest, Phase, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
@@ -29,7 +30,7 @@ import { WeightLibrary } from "./weight-library.js";
 
 export interface ScheduleOptions {
   /** Element type of weight matrices and key stores; activations and sums are f32. */
-  readonly dtype: "f32" | "f16";
+  readonly dtype: FloatType;
   readonly capabilities: Capabilities;
 }
 
@@ -55,8 +56,8 @@ export interface Schedule {
   readonly kernels: readonly Kernel[];
 }
 
-/** f16 has 11 bits where f32 has 24; both leave room for sums over a few thousand terms. */
-const tolerances = { f32: 2e-3, f16: 5e-2 } as const;
+/** f16 has 11 bits and bf16 8 where f32 has 24; all leave room for sums over a few thousand terms. */
+const tolerances = { f32: 2e-3, f16: 5e-2, bf16: 4e-1 } as const;
 
 export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOptions): Schedule {
   const { dtype, capabilities } = options;
@@ -181,7 +182,7 @@ function storesOf(
   graph: Graph,
   facts: ScheduleFacts,
   loop: Layers | undefined,
-  element: "f32" | "f16",
+  element: FloatType,
 ): Manifest["stores"] {
   const distinct: (readonly KeyStore[])[] = [];
   const known = new Map<string, number>();

@@ -4,6 +4,7 @@ import { ceilDiv, type Expr, min } from "../ir/expr.js";
 import type { FusedLinear, Graph, Op, RowClass } from "../ir/graph/ops.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
+import type { FloatType } from "../ir/kernel/types.js";
 import type { BindingSource, SampleParameter, Step } from "../runtime/manifest.js";
 import { lineColumn } from "../source/source-file.js";
 import type { KernelLibrary } from "./kernel-library.js";
@@ -17,7 +18,7 @@ export interface Workshop {
   readonly graph: Graph;
   readonly capabilities: Capabilities;
   /** Element type of key stores. */
-  readonly cache: "f32" | "f16";
+  readonly cache: FloatType;
   readonly places: Places;
   readonly kernels: KernelLibrary;
   readonly weights: WeightLibrary;

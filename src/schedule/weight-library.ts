@@ -4,6 +4,7 @@
 import { InternalError } from "../diagnostics/diagnostic.js";
 import type { Graph, ValueId } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
+import { bytesOf, type FloatType } from "../ir/kernel/types.js";
 import type { Element, WeightInfo } from "../runtime/manifest.js";
 
 /** A tensor of the checkpoint, as the graph names it. */
@@ -23,7 +24,7 @@ export class WeightLibrary {
   /** `element`: how matrices are stored. `largestBinding`: matrices over so many bytes may be bound in parts. */
   constructor(
     graph: Graph,
-    private readonly element: "f32" | "f16",
+    private readonly element: FloatType,
     private readonly largestBinding: number,
   ) {
     const weights = [...eachOp(graph)].filter((op) => op.kind === "weight");
@@ -55,7 +56,7 @@ export class WeightLibrary {
       row += shape[0]!;
       return source;
     });
-    const bytes = row * columns * (this.element === "f16" ? 2 : 4);
+    const bytes = row * columns * bytesOf(this.element);
     const splittable = !together && bytes > this.largestBinding;
     return this.add({ element: this.element, rows: row, columns, sources, splittable }, layers);
   }

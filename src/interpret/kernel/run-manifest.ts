@@ -5,7 +5,7 @@
  * interpreter, count what kernels load, and poison what nobody may read.
  */
 
-import { halfToBits } from "../../ir/kernel/half.js";
+import { bfloatToBits, halfToBits } from "../../ir/kernel/half.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { scalarOf } from "../../ir/kernel/types.js";
 import { controlWords } from "../../runtime/control.js";
@@ -305,6 +305,7 @@ export class ManifestRun {
       const own = whole.subarray(base * columns, (base + rows) * columns);
       const memory = new ArrayBuffer(bytes);
       if (element === "f16") new Uint16Array(memory).set(Uint16Array.from(own, halfToBits));
+      else if (element === "bf16") new Uint16Array(memory).set(Uint16Array.from(own, bfloatToBits));
       else new Float32Array(memory).set(own);
       this.memory.set(weightName(info.name, layer, index), memory);
     }

@@ -9,6 +9,9 @@ export type VectorWidth = 2 | 4;
 export type VectorType = `vec${VectorWidth}<${ScalarType}>`;
 export type ValueType = ScalarType | VectorType;
 
+/** Types that weights and key stores are kept in. */
+export type FloatType = "f32" | "f16" | "bf16";
+
 export const scalarTypes: readonly ScalarType[] = ["f32", "f16", "bf16", "i32", "u32", "bool"];
 
 /** `vectorOf("f32", 1)` is `f32` itself, so that kernels can be written over a width that is a compile-time parameter. */

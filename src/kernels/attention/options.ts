@@ -15,6 +15,7 @@
 import { ceilDiv, type Expr, mul } from "../../ir/expr.js";
 import type { AttendPart, KeyGroup } from "../../ir/graph/ops.js";
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
+import type { FloatType } from "../../ir/kernel/types.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
 
 export interface AttentionShape {
@@ -30,7 +31,7 @@ export interface AttentionOptions extends AttentionShape {
   /** Scores are multiplied by this before the softmax. */
   readonly scale: number;
   /** Element type of the keys and values; queries and results are f32. */
-  readonly cache: "f32" | "f16";
+  readonly cache: FloatType;
   /** The graph's key groups, and one part of the relation for each. */
   readonly groups: readonly KeyGroup[];
   readonly parts: readonly AttendPart[];
@@ -89,7 +90,7 @@ export interface MoveKeysOptions {
   readonly copies: number;
   /** kvHeads × width. */
   readonly kvWidth: number;
-  readonly cache: "f32" | "f16";
+  readonly cache: FloatType;
   readonly capabilities: Capabilities;
 }
 

@@ -1,5 +1,6 @@
 import { buildKernel, u32 } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
+import type { FloatType } from "../../ir/kernel/types.js";
 import { vectorType, vectorWidth } from "../linear/options.js";
 import { flatWorkgroup, rowRange, rowTable } from "../row-table.js";
 
@@ -7,7 +8,7 @@ export interface EmbedOptions {
   /** Length of a table row. */
   readonly width: number;
   /** Element type of the table. */
-  readonly element: "f32" | "f16";
+  readonly element: FloatType;
 }
 
 const workgroupSize = 64;

@@ -8,6 +8,7 @@
 import { buildKernel, f32, type KernelBuilder, type Memory, min, type Value } from "../../ir/kernel/builder.js";
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
+import type { FloatType } from "../../ir/kernel/types.js";
 import { rowScale } from "../linear/skinny.js";
 import { sumOverWorkgroup } from "../reduce.js";
 import { keySlots, type Row, type RowTable, rowRange, rowTable } from "../row-table.js";
@@ -42,7 +43,7 @@ export interface StoreKeysOptions {
     readonly key: HeadColumns;
     readonly value: Pick<HeadColumns, "source" | "offset">;
     /** Element type of the stores. */
-    readonly element: "f32" | "f16";
+    readonly element: FloatType;
     /** Groups whose keys are stored; the buffers are bound as `keys_0`, … by the number of the group. */
     readonly groups: readonly { readonly group: number; readonly firstCopy: number; readonly lastCopy: number }[];
   };
@@ -62,7 +63,7 @@ export function storeKeys(options: StoreKeysOptions): Kernel {
     [
       query ? (keys ? "finish_queries_store_keys" : "finish_queries") : "store_keys",
       `${heads}_${kvHeads}_${options.width}`,
-      keys?.element === "f16" && "f16",
+      keys && keys.element !== "f32" && keys.element,
     ]
       .filter(Boolean)
       .join("_"),

@@ -1,5 +1,6 @@
 import { type ValueType, vectorOf } from "../../ir/kernel/builder.js";
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
+import type { FloatType } from "../../ir/kernel/types.js";
 import type { AttentionShape } from "../attention/options.js";
 import type { ElementExpression, Operand } from "../elementwise/element-expression.js";
 
@@ -19,7 +20,7 @@ export interface LinearOptions {
   /** Accumulators of one output element: 1, or more where the epilogue combines several products (gate and up). */
   readonly matrices: number;
   /** Element type of the weights; sums are always f32. */
-  readonly element: "f32" | "f16";
+  readonly element: FloatType;
   /** RMS norm of the input row, folded into the product. */
   readonly norm?: { readonly epsilon: number; readonly weight: boolean };
   /** The input rows still lie in the splits of decode attention, and every workgroup merges them for itself. Skinny kernels only. */
@@ -37,7 +38,7 @@ export function vectorWidth(length: number): 1 | 2 | 4 {
   return length % 4 === 0 ? 4 : length % 2 === 0 ? 2 : 1;
 }
 
-export function vectorType(element: "f32" | "f16", length: number): ValueType {
+export function vectorType(element: FloatType, length: number): ValueType {
   return vectorOf(element, vectorWidth(length));
 }
 
