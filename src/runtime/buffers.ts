@@ -1,8 +1,8 @@
 /**
  * The device memory of a model and of its sessions.
  */
-import { bufferUsage, type Device } from "./device.js";
-import { ManifestError, OutOfMemory } from "./errors.js";
+import type { BoundBuffer, DeviceBuffer } from "./compute-device.js";
+import { ManifestError } from "./errors.js";
 import { evaluate } from "./expr.js";
 import type { BindingSource, Manifest } from "./manifest.js";
 import type { PackedWeight } from "./packing.js";
@@ -16,34 +16,6 @@ import {
   storeName,
   storesOf,
 } from "./shape.js";
-
-/** A buffer as a kernel sees it. */
-export interface BoundBuffer {
-  readonly buffer: GPUBuffer;
-  /** Bytes that are bound, from the start. */
-  readonly size: number;
-}
-
-const storage = bufferUsage.storage | bufferUsage.copyTarget | bufferUsage.copySource;
-
-/** Allocates storage buffers; if the device refuses one, none stays and the error is OutOfMemory. */
-export async function allocate(device: Device, planned: readonly PlannedBuffer[]): Promise<Map<string, GPUBuffer>> {
-  const buffers = new Map<string, GPUBuffer>();
-  try {
-    const total = planned.reduce((sum, { bytes }) => sum + bytes, 0);
-    await device.checked(`${planned.length} buffers of ${total} bytes`, () => {
-      for (const { name, bytes } of planned) {
-        buffers.set(name, device.gpu.createBuffer({ label: name, size: bytes, usage: storage }));
-      }
-    });
-  } catch (error) {
-    for (const buffer of buffers.values()) buffer.destroy();
-    // Dawn throws where other implementations report: a buffer too large for the address space.
-    if (error instanceof RangeError) throw new OutOfMemory("the device has no memory left", { cause: error });
-    throw error;
-  }
-  return buffers;
-}
 
 /** The buffers of a packed weight's parts, by weight, layer and part. */
 export const partName = (weight: string, layer: number | undefined, part: number) =>
@@ -59,15 +31,15 @@ export function plannedWeightBuffers(weights: readonly PackedWeight[]): PlannedB
 export class BufferTable {
   readonly #manifest: Manifest;
   readonly #shape: SessionShape;
-  readonly #weights: ReadonlyMap<string, GPUBuffer>;
-  readonly #session: ReadonlyMap<string, GPUBuffer>;
+  readonly #weights: ReadonlyMap<string, DeviceBuffer>;
+  readonly #session: ReadonlyMap<string, DeviceBuffer>;
   readonly #perLayer: ReadonlySet<string>;
 
   constructor(
     manifest: Manifest,
     shape: SessionShape,
-    weights: ReadonlyMap<string, GPUBuffer>,
-    session: ReadonlyMap<string, GPUBuffer>,
+    weights: ReadonlyMap<string, DeviceBuffer>,
+    session: ReadonlyMap<string, DeviceBuffer>,
   ) {
     this.#manifest = manifest;
     this.#shape = shape;
@@ -121,7 +93,7 @@ export class BufferTable {
     return this.#whole(this.#session, store.layout === "step" ? stepStoreName(group) : storeName(layer, group));
   }
 
-  #whole(buffers: ReadonlyMap<string, GPUBuffer>, name: string): BoundBuffer {
+  #whole(buffers: ReadonlyMap<string, DeviceBuffer>, name: string): BoundBuffer {
     const buffer = buffers.get(name);
     if (buffer === undefined) throw new ManifestError("bindings", `nothing is stored as ${name}`);
     return { buffer, size: buffer.size };

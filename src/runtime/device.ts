@@ -4,21 +4,14 @@
  * WebGPU reports most errors beside the calls that cause them: in error scopes, in `uncapturederror` events, through the promise
  * `lost`. Here each of them becomes a typed error thrown at the next place where the caller waits anyway.
  */
-import { type AdapterDescription, describeAdapter } from "./adapter-info.js";
+import { type AdapterDescription, describeAdapter, type Requirements } from "./adapter-info.js";
+import type { ComputeDevice, DeviceBuffer, DeviceKernels, KernelFiles, Runner } from "./compute-device.js";
 import { DeviceError, DeviceLost, MissingFeature, OutOfMemory, PhdcError } from "./errors.js";
-
-/** Usage flags by name, with the values that WebGPU fixes; the global `GPUBufferUsage` does not exist everywhere. */
-export const bufferUsage = {
-  mapRead: 0x1,
-  copySource: 0x4,
-  copyTarget: 0x8,
-  uniform: 0x40,
-  storage: 0x80,
-  queryResolve: 0x200,
-} as const;
-
-export const mapRead = 0x1;
-export const computeStage = 0x4;
+import { bufferUsage } from "./gpu-flags.js";
+import { KernelSet } from "./kernels.js";
+import type { Manifest } from "./manifest.js";
+import { GpuRunner } from "./runner.js";
+import type { PlannedBuffer } from "./shape.js";
 
 /** Features that kernels may be compiled for; requested wherever the adapter has them. */
 const usefulFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;
@@ -36,11 +29,7 @@ const usefulLimits = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
-/** What a program needs of its device, as its manifest says. */
-export interface Requirements {
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
-}
+const storage = bufferUsage.storage | bufferUsage.copyTarget | bufferUsage.copySource;
 
 export type DeviceLimits = Readonly<Record<(typeof usefulLimits)[number], number>>;
 
@@ -65,7 +54,8 @@ export async function openDevice(adapter: GPUAdapter, atMost: Partial<DeviceLimi
   }
 }
 
-export class Device {
+export class Device implements ComputeDevice {
+  readonly target = "webgpu";
   readonly gpu: GPUDevice;
   readonly adapter: AdapterDescription;
   readonly limits: DeviceLimits;
@@ -94,12 +84,21 @@ export class Device {
     });
   }
 
+  get name(): string {
+    return this.adapter.name;
+  }
+
   get features(): ReadonlySet<string> {
     return this.gpu.features;
   }
 
   get queue(): GPUQueue {
     return this.gpu.queue;
+  }
+
+  /** WebGPU does not tell. */
+  freeMemory(): undefined {
+    return undefined;
   }
 
   /** Throws what went wrong on the device since the last look. */
@@ -157,6 +156,40 @@ export class Device {
   #offered(limit: string): number {
     const limits: Readonly<Record<string, number | undefined>> = this.limits;
     return limits[limit] ?? (this.gpu.limits as unknown as typeof limits)[limit] ?? 0;
+  }
+
+  async allocate(planned: readonly PlannedBuffer[]): Promise<ReadonlyMap<string, GPUBuffer>> {
+    const buffers = new Map<string, GPUBuffer>();
+    try {
+      const total = planned.reduce((sum, { bytes }) => sum + bytes, 0);
+      await this.checked(`${planned.length} buffers of ${total} bytes`, () => {
+        for (const { name, bytes } of planned) {
+          buffers.set(name, this.gpu.createBuffer({ label: name, size: bytes, usage: storage }));
+        }
+      });
+    } catch (error) {
+      for (const buffer of buffers.values()) buffer.destroy();
+      // Dawn throws where other implementations report: a buffer too large for the address space.
+      if (error instanceof RangeError) throw new OutOfMemory("the device has no memory left", { cause: error });
+      throw error;
+    }
+    return buffers;
+  }
+
+  write(buffer: DeviceBuffer, offset: number, bytes: ArrayBufferView<ArrayBuffer>): void {
+    this.queue.writeBuffer(buffer as GPUBuffer, offset, bytes);
+  }
+
+  async settled(): Promise<void> {
+    await this.wait(this.queue.onSubmittedWorkDone());
+  }
+
+  openKernels(manifest: Manifest, files: KernelFiles): KernelSet {
+    return new KernelSet(this, manifest, files);
+  }
+
+  openRunner(kernels: DeviceKernels): Runner {
+    return new GpuRunner(this, kernels as KernelSet);
   }
 
   /** Ends the device; whatever waits on it throws DeviceLost. */

@@ -1,8 +1,10 @@
 /**
- * The kernels of a package on a device.
+ * The kernels of a package on a WebGPU device.
  */
-import { computeStage, type Device } from "./device.js";
+import { type DeviceKernels, everyOf, type KernelFiles } from "./compute-device.js";
+import type { Device } from "./device.js";
 import { DeviceError, DeviceLost } from "./errors.js";
+import { computeStage } from "./gpu-flags.js";
 import type { KernelInfo, Manifest } from "./manifest.js";
 
 export interface Kernel {
@@ -12,21 +14,18 @@ export interface Kernel {
   readonly layout: GPUBindGroupLayout;
 }
 
-/** Reads a file of the package, by its name in the manifest. */
-export type ReadText = (file: string) => Promise<string>;
-
 /**
  * Compiles kernels when they are first wanted, all that are wanted at a time side by side. A package has variants of a kernel for many
  * numbers of rows, and a session uses few of them.
  */
-export class KernelSet {
+export class KernelSet implements DeviceKernels {
   readonly #device: Device;
   readonly #infos: ReadonlyMap<string, KernelInfo>;
-  readonly #readText: ReadText;
+  readonly #readText: KernelFiles["readText"];
   readonly #texts = new Map<string, Promise<string>>();
   readonly #kernels = new Map<string, Promise<Kernel>>();
 
-  constructor(device: Device, manifest: Manifest, readText: ReadText) {
+  constructor(device: Device, manifest: Manifest, { readText }: KernelFiles) {
     this.#device = device;
     this.#infos = new Map(manifest.kernels.map((info) => [info.name, info]));
     this.#readText = readText;
@@ -40,10 +39,12 @@ export class KernelSet {
     return new Map(kernels.map((kernel) => [kernel.info.name, kernel]));
   }
 
-  /** Every kernel of the package. */
-  async all(): Promise<ReadonlyMap<string, Kernel>> {
-    return this.compiled(this.#infos.keys());
+  async prepare(names: Iterable<string>): Promise<void> {
+    await this.compiled(names);
   }
+
+  /** Pipelines go when nothing refers to them. */
+  close(): void {}
 
   #kernel(name: string): Promise<Kernel> {
     let kernel = this.#kernels.get(name);
@@ -61,12 +62,6 @@ export class KernelSet {
     this.#texts.set(file, text);
     return text;
   }
-}
-
-/** As `Promise.all`, but rejects only when nothing is under way any more. */
-export async function everyOf<T>(promises: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(promises);
-  return Promise.all(promises);
 }
 
 async function compileKernel(device: Device, info: KernelInfo, code: string): Promise<Kernel> {

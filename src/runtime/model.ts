@@ -1,12 +1,17 @@
 /**
  * A model on a device: compiled kernels and weights, shared by any number of sessions.
  */
-import { allocate, partName, plannedWeightBuffers } from "./buffers.js";
+import { partName, plannedWeightBuffers } from "./buffers.js";
 import { checkManifest } from "./check-manifest.js";
 import type { Checkpoint } from "./checkpoint.js";
-import type { Device } from "./device.js";
+import {
+  type ComputeDevice,
+  type DeviceBuffer,
+  type DeviceKernels,
+  everyOf,
+  type KernelFiles,
+} from "./compute-device.js";
 import { ManifestError } from "./errors.js";
-import { everyOf, KernelSet, type ReadText } from "./kernels.js";
 import type { Manifest } from "./manifest.js";
 import { findMisfits, type PackedWeight, planWeights, weightBytes } from "./packing.js";
 import { decodeContext } from "./phase-context.js";
@@ -15,10 +20,8 @@ import { type OpenOptions, Session } from "./session.js";
 import { assertFits, type SessionOptions, type SessionShape, shapeSession } from "./shape.js";
 import { type UploadOptions, uploadWeights } from "./upload.js";
 
-export interface ModelSource {
+export interface ModelSource extends KernelFiles {
   readonly manifest: Manifest;
-  /** Reads a kernel file of the package. */
-  readonly readText: ReadText;
   readonly checkpoint: Checkpoint;
 }
 
@@ -33,21 +36,22 @@ export interface LoadOptions extends UploadOptions {
  * Everything that can fail early does: features and limits, misfits of the checkpoint, memory. Decode kernels of the session
  * that is announced compile while weights stream; others when a session first runs them.
  */
-export async function loadModel(device: Device, source: ModelSource, options: LoadOptions = {}): Promise<Model> {
-  const { manifest, readText, checkpoint } = source;
+export async function loadModel(device: ComputeDevice, source: ModelSource, options: LoadOptions = {}): Promise<Model> {
+  const { manifest, checkpoint } = source;
   checkManifest(manifest);
-  if (manifest.target !== "webgpu")
-    throw new ManifestError("target", `compiled for ${manifest.target}, not for webgpu`);
+  if (manifest.target !== device.target)
+    throw new ManifestError("target", `compiled for ${manifest.target}, not for ${device.target}`);
   device.assertOffers(manifest.requires);
 
   const weights = planWeights(manifest, device.limits);
   const [misfit] = findMisfits(weights, checkpoint);
   if (misfit !== undefined) throw misfit;
   const shape = options.session && shapeSession(manifest, options.session, device.limits);
-  if (shape !== undefined) assertFits(options.session!.memory, weightBytes(weights), shape);
+  const memory = options.session?.memory ?? device.freeMemory();
+  if (shape !== undefined) assertFits(memory, weightBytes(weights), shape);
 
-  const buffers = await allocate(device, plannedWeightBuffers(weights));
-  const model = new Model(device, manifest, new KernelSet(device, manifest, readText), weights, buffers);
+  const buffers = await device.allocate(plannedWeightBuffers(weights));
+  const model = new Model(device, manifest, device.openKernels(manifest, source), weights, buffers);
   const buffersOf = ({ info, layer, parts }: PackedWeight) =>
     parts.map((_, part) => buffers.get(partName(info.name, layer, part))!);
   try {
@@ -64,22 +68,22 @@ export async function loadModel(device: Device, source: ModelSource, options: Lo
 
 /** Compiles what every decode step of a session of this shape runs. */
 async function compileDecode(model: Model, shape: SessionShape): Promise<void> {
-  await model.kernels.compiled(callsOfPhase(decodeContext(model, shape), { head: true }).map(({ kernel }) => kernel));
+  await model.kernels.prepare(callsOfPhase(decodeContext(model, shape), { head: true }).map(({ kernel }) => kernel));
 }
 
 export class Model {
-  readonly device: Device;
+  readonly device: ComputeDevice;
   readonly manifest: Manifest;
-  readonly kernels: KernelSet;
+  readonly kernels: DeviceKernels;
   readonly weights: readonly PackedWeight[];
-  readonly buffers: ReadonlyMap<string, GPUBuffer>;
+  readonly buffers: ReadonlyMap<string, DeviceBuffer>;
 
   constructor(
-    device: Device,
+    device: ComputeDevice,
     manifest: Manifest,
-    kernels: KernelSet,
+    kernels: DeviceKernels,
     weights: readonly PackedWeight[],
-    buffers: ReadonlyMap<string, GPUBuffer>,
+    buffers: ReadonlyMap<string, DeviceBuffer>,
   ) {
     this.device = device;
     this.manifest = manifest;
@@ -95,8 +99,9 @@ export class Model {
     return Session.open(this, shape, options);
   }
 
-  /** Frees the weights. Sessions of the model must be closed before. */
+  /** Frees weights and kernels. Sessions of the model must be closed before. */
   close(): void {
     for (const buffer of this.buffers.values()) buffer.destroy();
+    this.kernels.close();
   }
 }

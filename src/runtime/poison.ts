@@ -4,7 +4,7 @@
  *
  * Not NaN: a masked key has weight zero, and zero times a huge number is zero, as it is for whatever stands in the slot otherwise.
  */
-import { bufferUsage, type Device } from "./device.js";
+import type { Command, ComputeDevice, DeviceBuffer, Recording } from "./compute-device.js";
 import { evaluate } from "./expr.js";
 import type { KeyStore, Manifest } from "./manifest.js";
 import { elementBytes, type SessionShape, storeName, storesOf } from "./shape.js";
@@ -16,63 +16,94 @@ const blockBytes = 1 << 18;
 export class Poison {
   readonly #manifest: Manifest;
   readonly #shape: SessionShape;
-  readonly #buffers: ReadonlyMap<string, GPUBuffer>;
-  readonly #block: GPUBuffer;
+  readonly #buffers: ReadonlyMap<string, DeviceBuffer>;
+  readonly #block: DeviceBuffer;
   /** Bytes per row of each slot of working buffers; where buffers share a slot, of the narrowest of them. */
   readonly #rowBytes: ReadonlyMap<string, number>;
 
-  constructor(device: Device, manifest: Manifest, shape: SessionShape, buffers: ReadonlyMap<string, GPUBuffer>) {
+  static async open(
+    device: ComputeDevice,
+    manifest: Manifest,
+    shape: SessionShape,
+    buffers: ReadonlyMap<string, DeviceBuffer>,
+  ): Promise<Poison> {
+    const name = "poison";
+    const block = (await device.allocate([{ name, purpose: "working", bytes: blockBytes }])).get(name)!;
+    device.write(block, 0, new Uint32Array(blockBytes / 4).fill(poisonWord));
+    return new Poison(manifest, shape, buffers, block);
+  }
+
+  private constructor(
+    manifest: Manifest,
+    shape: SessionShape,
+    buffers: ReadonlyMap<string, DeviceBuffer>,
+    block: DeviceBuffer,
+  ) {
     this.#manifest = manifest;
     this.#shape = shape;
     this.#buffers = buffers;
     this.#rowBytes = narrowestRows(manifest, shape);
-    this.#block = device.gpu.createBuffer({
-      label: "poison",
-      size: blockBytes,
-      usage: bufferUsage.copySource | bufferUsage.copyTarget,
-    });
-    device.queue.writeBuffer(this.#block, 0, new Uint32Array(blockBytes / 4).fill(poisonWord));
+    this.#block = block;
   }
 
-  /** All caches, before anything is written. */
-  fillCaches(encoder: GPUCommandEncoder): void {
-    for (const { name, purpose } of this.#shape.buffers) if (purpose === "cache") this.#fill(encoder, name);
+  /** Fills all caches, before anything is written. */
+  fillCaches(): Command[] {
+    return this.#shape.buffers.flatMap(({ name, purpose }) => (purpose === "cache" ? this.#fill(name) : []));
   }
 
-  /** Everything that a phase must write before it reads it: activations, prefill's scratch, the keys of a step. */
-  beforePhase(encoder: GPUCommandEncoder): void {
-    for (const { name, purpose } of this.#shape.buffers) {
-      if (purpose === "working" || purpose === "scratch") this.#fill(encoder, name);
-    }
-  }
-
-  /** The rows before a given one, in every working buffer that has rows, where the phase needs them no more. */
-  giveUpRows(encoder: GPUCommandEncoder, before: number): void {
-    for (const [slot, bytesPerRow] of this.#rowBytes) {
-      this.#fillRange(encoder, this.#buffers.get(slot)!, 0, before * bytesPerRow);
-    }
-  }
-
-  /** The slots of keys that no later step may read, given how many positions each sequence has. */
-  afterPhase(encoder: GPUCommandEncoder, lengths: readonly number[]): void {
-    for (let layer = 0; layer < this.#manifest.model.layers; layer++) {
-      for (const [group, store] of storesOf(this.#manifest, layer).entries()) {
-        if (store.layout === "ring") this.#fillDeadSlots(encoder, layer, group, store, lengths);
-      }
-    }
+  /** Runs recordings that make up a phase, and poisons around and within it what nobody may read. */
+  phase(recordings: readonly Recording[], lengths: readonly number[]): Command[] {
+    return [...this.#beforePhase(), ...this.#runs(recordings), ...this.#afterPhase(lengths)];
   }
 
   destroy(): void {
     this.#block.destroy();
   }
 
-  #fillDeadSlots(
-    encoder: GPUCommandEncoder,
-    layer: number,
-    group: number,
-    store: KeyStore,
-    lengths: readonly number[],
-  ): void {
+  /** Everything that a phase must write before it reads it: activations, prefill's scratch, the keys of a step. */
+  #beforePhase(): Command[] {
+    return this.#shape.buffers.flatMap(({ name, purpose }) =>
+      purpose === "working" || purpose === "scratch" ? this.#fill(name) : [],
+    );
+  }
+
+  /** The recordings' calls; where rows before a given one are needed no more, they are given up. */
+  #runs(recordings: readonly Recording[]): Command[] {
+    const commands: Command[] = [];
+    let firstRow = 0;
+    for (const recording of recordings) {
+      let from = 0;
+      for (const [at, call] of recording.calls.entries()) {
+        if (call.firstRow <= firstRow) continue;
+        commands.push({ kind: "run", recording, from, to: at }, ...this.#giveUpRows(call.firstRow));
+        firstRow = call.firstRow;
+        from = at;
+      }
+      commands.push({ kind: "run", recording, from, to: recording.calls.length });
+    }
+    return commands;
+  }
+
+  /** The rows before a given one, in every working buffer that has rows. */
+  #giveUpRows(before: number): Command[] {
+    return [...this.#rowBytes].flatMap(([slot, bytesPerRow]) =>
+      this.#fillRange(this.#buffers.get(slot)!, 0, before * bytesPerRow),
+    );
+  }
+
+  /** The slots of keys that no later step may read, given how many positions each sequence has. */
+  #afterPhase(lengths: readonly number[]): Command[] {
+    const commands: Command[] = [];
+    for (let layer = 0; layer < this.#manifest.model.layers; layer++) {
+      for (const [group, store] of storesOf(this.#manifest, layer).entries()) {
+        if (store.layout === "ring") commands.push(...this.#fillDeadSlots(layer, group, store, lengths));
+      }
+    }
+    return commands;
+  }
+
+  #fillDeadSlots(layer: number, group: number, store: KeyStore, lengths: readonly number[]): Command[] {
+    const commands: Command[] = [];
     const { firstCopy, lastCopy } = this.#manifest.groups[group]!;
     const copies = lastCopy - firstCopy + 1;
     const slots = evaluate(store.slots, this.#shape.symbols);
@@ -85,21 +116,25 @@ export class Poison {
         for (let slot = 0; slot < slots; slot++) {
           if (live.has(slot)) continue;
           const at = ((half * batch + sequence) * slots + slot) * keyBytes;
-          this.#fillRange(encoder, buffer, at, keyBytes);
+          commands.push(...this.#fillRange(buffer, at, keyBytes));
         }
       }
     }
+    return commands;
   }
 
-  #fill(encoder: GPUCommandEncoder, name: string): void {
+  #fill(name: string): Command[] {
     const buffer = this.#buffers.get(name);
-    if (buffer !== undefined) this.#fillRange(encoder, buffer, 0, buffer.size);
+    return buffer === undefined ? [] : this.#fillRange(buffer, 0, buffer.size);
   }
 
-  #fillRange(encoder: GPUCommandEncoder, buffer: GPUBuffer, offset: number, bytes: number): void {
+  #fillRange(target: DeviceBuffer, offset: number, bytes: number): Command[] {
+    const commands: Command[] = [];
     for (let at = 0; at < bytes; at += blockBytes) {
-      encoder.copyBufferToBuffer(this.#block, 0, buffer, offset + at, Math.min(blockBytes, bytes - at));
+      const length = Math.min(blockBytes, bytes - at);
+      commands.push({ kind: "copy", source: this.#block, target, offset: offset + at, bytes: length });
     }
+    return commands;
   }
 }
 

@@ -1,11 +1,6 @@
-import { bufferUsage, type Device, mapRead } from "./device.js";
-
-/** A run of bytes to read back. */
-export interface ReadSource {
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
-  readonly bytes: number;
-}
+import type { ReadSource } from "./compute-device.js";
+import type { Device } from "./device.js";
+import { bufferUsage, mapRead } from "./gpu-flags.js";
 
 /** Reads device memory back; its staging buffers are used again. */
 export class Readback {
@@ -25,7 +20,7 @@ export class Readback {
     const staging = this.#take(total);
     let at = 0;
     for (const { buffer, offset, bytes } of sources) {
-      encoder.copyBufferToBuffer(buffer, offset, staging, at, bytes);
+      encoder.copyBufferToBuffer(buffer as GPUBuffer, offset, staging, at, bytes);
       at += bytes;
     }
     return async () => {

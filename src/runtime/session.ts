@@ -2,11 +2,12 @@
  * A batch of sequences being read and continued: prefill, decode, sampling.
  *
  * The session knows how far every sequence has come; the kernels know everything else from the control buffers. A decode step is one
- * submit with one compute pass, and so is a prefill slice.
+ * submission, and so is a prefill slice.
  */
-import { allocate, BufferTable } from "./buffers.js";
+import { CallBinder } from "./bind-calls.js";
+import { BufferTable } from "./buffers.js";
+import type { Command, ComputeDevice, DeviceBuffer, ReadSource, Recording, Runner } from "./compute-device.js";
 import { controlWords, type SequenceWords, sampledIdOffset } from "./control.js";
-import type { Device } from "./device.js";
 import { ContextFull, RequestError } from "./errors.js";
 import { evaluate } from "./expr.js";
 import type { Manifest } from "./manifest.js";
@@ -14,8 +15,6 @@ import type { Model } from "./model.js";
 import { decodeContext, prefillContext, tilesOfDecode, tilesOfPrefill } from "./phase-context.js";
 import { Poison } from "./poison.js";
 import { callsOfPhase, callsOfSampling, type SampleValues } from "./program.js";
-import { Readback, type ReadSource } from "./readback.js";
-import { type Dispatch, encode, Recorder } from "./recording.js";
 import { ropeTable } from "./rope-table.js";
 import {
   cutIntoSlices,
@@ -44,36 +43,49 @@ const logitsName = "logits";
 export class Session {
   readonly manifest: Manifest;
   readonly shape: SessionShape;
-  readonly #device: Device;
+  readonly #device: ComputeDevice;
   readonly #model: Model;
   readonly #rows: RowModel;
-  readonly #buffers: ReadonlyMap<string, GPUBuffer>;
+  readonly #buffers: ReadonlyMap<string, DeviceBuffer>;
   readonly #table: BufferTable;
-  readonly #recorders: { readonly prefill: Recorder; readonly decode: Recorder; readonly sampling: Recorder };
-  readonly #readback: Readback;
+  readonly #binder: CallBinder;
+  readonly #runner: Runner;
   readonly #validate: boolean;
   readonly #poison: Poison | undefined;
   /** Positions that the caches know, per sequence. */
   #lengths: number[];
   /** Tokens sampled per sequence so far; random numbers follow from it. */
   #steps = 0;
-  /** The dispatches of a decode step, which are the same for every step. */
-  #decodeStep: readonly Dispatch[] | undefined;
-  #sampling: readonly Dispatch[] | undefined;
+  /** The calls of a decode step, which are the same for every step. */
+  #decodeStep: Recording | undefined;
+  #sampling: Recording | undefined;
   /** Whether the decode table stands at sampled tokens that no step has read yet. */
   #sampled = false;
   #closed = false;
   #last: Promise<unknown> = Promise.resolve();
 
   static async open(model: Model, shape: SessionShape, options: OpenOptions): Promise<Session> {
-    return new Session(model, shape, options, await allocate(model.device, shape.buffers));
+    const { device, manifest } = model;
+    const buffers = await device.allocate(shape.buffers);
+    let poison: Poison | undefined;
+    try {
+      if (options.poison) poison = await Poison.open(device, manifest, shape, buffers);
+      const session = new Session(model, shape, options, buffers, poison);
+      if (poison !== undefined) await session.#submit("poison", poison.fillCaches(), []);
+      return session;
+    } catch (error) {
+      for (const buffer of buffers.values()) buffer.destroy();
+      poison?.destroy();
+      throw error;
+    }
   }
 
   private constructor(
     model: Model,
     shape: SessionShape,
     options: OpenOptions,
-    buffers: ReadonlyMap<string, GPUBuffer>,
+    buffers: ReadonlyMap<string, DeviceBuffer>,
+    poison: Poison | undefined,
   ) {
     const { device, manifest, kernels } = model;
     this.manifest = manifest;
@@ -83,22 +95,13 @@ export class Session {
     this.#rows = rowModel(manifest);
     this.#buffers = buffers;
     this.#table = new BufferTable(manifest, shape, model.buffers, buffers);
-    this.#recorders = {
-      prefill: new Recorder(device, kernels, this.#table, "prefill"),
-      decode: new Recorder(device, kernels, this.#table, "decode"),
-      sampling: new Recorder(device, kernels, this.#table, "decode"),
-    };
-    this.#readback = new Readback(device);
+    this.#binder = new CallBinder(manifest, this.#table);
+    this.#runner = device.openRunner(kernels);
     this.#validate = options.validate ?? false;
-    this.#poison = options.poison ? new Poison(device, manifest, shape, buffers) : undefined;
+    this.#poison = poison;
     this.#lengths = new Array<number>(shape.batch).fill(0);
     for (const table of manifest.tables) {
-      device.queue.writeBuffer(buffers.get(table.name)!, 0, ropeTable(table, evaluate(table.rows, shape.symbols)));
-    }
-    if (this.#poison !== undefined) {
-      const encoder = device.gpu.createCommandEncoder();
-      this.#poison.fillCaches(encoder);
-      device.queue.submit([encoder.finish()]);
+      device.write(buffers.get(table.name)!, 0, ropeTable(table, evaluate(table.rows, shape.symbols)));
     }
   }
 
@@ -116,11 +119,11 @@ export class Session {
   async decode(ids: readonly number[]): Promise<Float32Array[]> {
     return this.#inTurn(async () => {
       this.#assertReady(ids.map((id) => [id]));
-      const dispatches = await this.#stepDispatches();
+      const step = await this.#recordStep();
       this.#writeDecodeTable(this.#lengths, ids);
       this.#lengths = this.#lengths.map((length) => length + 1);
       this.#sampled = false;
-      return this.#readLogits(await this.#submit("a decode step", dispatches, { logits: true }));
+      return this.#readLogits(await this.#runPhase("a decode step", [step], this.#logitsSources()));
     });
   }
 
@@ -132,7 +135,7 @@ export class Session {
     return this.#inTurn(async () => {
       this.#assertReady(ids);
       const calls = callsOfSampling(decodeContext(this.#model, this.shape), values);
-      this.#sampling = await this.#recorders.sampling.record(calls);
+      this.#sampling = await this.#runner.record("sampling", this.#binder.bind(calls, "decode"), true);
       const read = await this.#prefill(ids, { sampling: this.#sampling });
       this.#sampled = true;
       this.#steps++;
@@ -148,10 +151,10 @@ export class Session {
     return this.#inTurn(async () => {
       this.#assertOpen();
       if (!this.#sampled) throw new RequestError("there is no sampled token to go on from");
-      const dispatches = [...(await this.#stepDispatches()), ...this.#sampling!];
+      const recordings = [await this.#recordStep(), this.#sampling!];
       this.#lengths = this.#lengths.map((length) => length + 1);
       this.#steps++;
-      return this.#readIds(await this.#submit("a decode step", dispatches, { ids: true }));
+      return this.#readIds(await this.#runPhase("a decode step", recordings, this.#idSources()));
     });
   }
 
@@ -159,9 +162,8 @@ export class Session {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const recorder of Object.values(this.#recorders)) recorder.destroy();
+    this.#runner.destroy();
     for (const buffer of this.#buffers.values()) buffer.destroy();
-    this.#readback.destroy();
     this.#poison?.destroy();
   }
 
@@ -205,25 +207,25 @@ export class Session {
   /** Submits all slices; the last slice of every sequence is in the last round, which predicts. */
   async #prefill(
     ids: readonly ArrayLike<number>[],
-    last: { readonly logits?: boolean; readonly sampling?: readonly Dispatch[] },
+    last: { readonly logits?: boolean; readonly sampling?: Recording },
   ): Promise<() => Promise<ArrayBuffer>> {
     this.#assertReady(ids);
-    const { slice, maxRows, batch } = this.shape;
+    const { slice: longest, maxRows, batch } = this.shape;
     const cut = ids.map((tokens, sequence) =>
       cutIntoSlices(
         this.#rows,
         { sequence, start: this.#lengths[sequence]!, ids: tokens },
-        slice,
+        longest,
         Math.floor(maxRows / batch),
       ),
     );
     const rounds = Math.max(...cut.map((parts) => parts.length));
     for (let round = 0; round < rounds - 1; round++) {
       const parts = cut.flatMap((parts) => (round < parts.length - 1 ? [parts[round]!] : []));
-      await this.#submit("a prefill slice", await this.#prefillDispatches(parts, false), {});
+      await this.#runPhase("a prefill slice", [await this.#recordSlice(parts, false)], []);
     }
     const parts = cut.map((parts) => parts.at(-1)!);
-    const dispatches = await this.#prefillDispatches(parts, true);
+    const slice = await this.#recordSlice(parts, true);
     const newest = ids.map((tokens) => tokens[tokens.length - 1]!);
     // Sampling advances the decode table by one step, so it has to stand at the newest token.
     this.#writeDecodeTable(
@@ -231,15 +233,14 @@ export class Session {
       newest,
     );
     this.#sampled = false;
-    const sampling = last.sampling ?? [];
-    return this.#submit("a prefill slice", [...dispatches, ...sampling], {
-      logits: last.logits,
-      ids: sampling.length > 0,
-    });
+    const { logits, sampling } = last;
+    const recordings = sampling === undefined ? [slice] : [slice, sampling];
+    const reads = [...(logits ? this.#logitsSources() : []), ...(sampling ? this.#idSources() : [])];
+    return this.#runPhase("a prefill slice", recordings, reads);
   }
 
   /** Records the calls of a slice and writes its control buffer; the lengths advance. */
-  async #prefillDispatches(parts: readonly SlicePart[], head: boolean): Promise<Dispatch[]> {
+  async #recordSlice(parts: readonly SlicePart[], head: boolean): Promise<Recording> {
     const { manifest, shape } = this;
     const starts = this.#lengths;
     const lengths = [...starts];
@@ -250,7 +251,8 @@ export class Session {
     const n = Math.max(...lengths);
     const start = Math.max(...parts.map((part) => part.start));
     const context = prefillContext(this.#model, shape, table, tiles, n, start);
-    const dispatches = await this.#recorders.prefill.record(callsOfPhase(context, { head }));
+    const calls = this.#binder.bind(callsOfPhase(context, { head }), "prefill");
+    const recording = await this.#runner.record("prefill", calls, false);
     const sequences = starts.map((start, sequence) => ({
       length: lengths[sequence]!,
       start,
@@ -259,13 +261,14 @@ export class Session {
     }));
     this.#writeControl("prefill", sequences, table, tiles.words);
     this.#lengths = lengths;
-    return dispatches;
+    return recording;
   }
 
-  async #stepDispatches(): Promise<readonly Dispatch[]> {
+  async #recordStep(): Promise<Recording> {
     if (this.#decodeStep === undefined) {
       const context = decodeContext(this.#model, this.shape);
-      this.#decodeStep = await this.#recorders.decode.record(callsOfPhase(context, { head: true }));
+      const calls = this.#binder.bind(callsOfPhase(context, { head: true }), "decode");
+      this.#decodeStep = await this.#runner.record("decode", calls, true);
     }
     return this.#decodeStep;
   }
@@ -293,26 +296,25 @@ export class Session {
     tiles: TileWords,
   ): void {
     const words = controlWords(this.shape.control[phase], sequences, table, tiles);
-    this.#device.queue.writeBuffer(this.#table.control(phase).buffer, 0, words);
+    this.#device.write(this.#table.control(phase).buffer, 0, words);
   }
 
-  /** Submits dispatches as one pass, and what is to be read back after them. */
-  async #submit(
+  /** Runs recordings one after the other, in one submission with what is to be read back after them. */
+  #runPhase(
     what: string,
-    dispatches: readonly Dispatch[],
-    read: { readonly logits?: boolean | undefined; readonly ids?: boolean },
+    recordings: readonly Recording[],
+    reads: readonly ReadSource[],
   ): Promise<() => Promise<ArrayBuffer>> {
-    const run = () => {
-      const encoder = this.#device.gpu.createCommandEncoder();
-      this.#poison?.beforePhase(encoder);
-      encode(encoder, dispatches, this.#poison && ((before) => this.#poison!.giveUpRows(encoder, before)));
-      this.#poison?.afterPhase(encoder, this.#lengths);
-      const sources = [...(read.logits ? this.#logitsSources() : []), ...(read.ids ? this.#idSources() : [])];
-      const wait = sources.length > 0 ? this.#readback.encode(encoder, sources) : async () => new ArrayBuffer(0);
-      this.#device.queue.submit([encoder.finish()]);
-      return wait;
-    };
-    return this.#validate ? this.#device.checked(what, run) : run();
+    const plain = () => recordings.map((recording) => ({ kind: "run", recording }) as const);
+    return this.#submit(what, this.#poison?.phase(recordings, this.#lengths) ?? plain(), reads);
+  }
+
+  #submit(
+    what: string,
+    commands: readonly Command[],
+    reads: readonly ReadSource[],
+  ): Promise<() => Promise<ArrayBuffer>> {
+    return this.#runner.submit({ what, commands, reads, validate: this.#validate });
   }
 
   #logitsSources(): ReadSource[] {

@@ -2,7 +2,7 @@
  * Streams weights to the device: shard by shard, a large tensor in pieces, so that the host never holds more than a piece.
  */
 import type { Checkpoint, CheckpointTensor, LoadProgress } from "./checkpoint.js";
-import type { Device } from "./device.js";
+import type { ComputeDevice, DeviceBuffer } from "./compute-device.js";
 import { convertFloats, dtypeBytes, type FloatDtype } from "./dtype.js";
 import type { WeightInfo } from "./manifest.js";
 import { findMisfits, type PackedWeight, type Placement, placementsOf, storedAs, type WeightPart } from "./packing.js";
@@ -19,11 +19,11 @@ export interface UploadOptions {
 }
 
 /** Gives the buffer of every part of a packed weight. */
-export type PartBuffers = (weight: PackedWeight) => readonly GPUBuffer[];
+export type PartBuffers = (weight: PackedWeight) => readonly DeviceBuffer[];
 
 /** Fills the buffers of all packed weights from a checkpoint. Throws the first misfit before anything is read. */
 export async function uploadWeights(
-  device: Device,
+  device: ComputeDevice,
   weights: readonly PackedWeight[],
   buffersOf: PartBuffers,
   checkpoint: Checkpoint,
@@ -48,17 +48,17 @@ export async function uploadWeights(
     }
   }
   writer.flush();
-  await device.wait(device.queue.onSubmittedWorkDone());
+  await device.settled();
 }
 
 class WeightWriter {
-  readonly #device: Device;
+  readonly #device: ComputeDevice;
   readonly #buffersOf: PartBuffers;
   /** Weights with a source that begins or ends inside a word of four bytes (odd vectors in 16 bits), put together on the host. */
   readonly #staged = new Map<PackedWeight, Uint8Array<ArrayBuffer>>();
   #queued = 0;
 
-  constructor(device: Device, buffersOf: PartBuffers) {
+  constructor(device: ComputeDevice, buffersOf: PartBuffers) {
     this.#device = device;
     this.#buffersOf = buffersOf;
   }
@@ -89,11 +89,8 @@ class WeightWriter {
       const { from, to } = overlap(part, rowBytes, offset, offset + bytes.byteLength);
       if (from >= to) continue;
       const piece = bytes.subarray(from - offset, to - offset);
-      this.#device.queue.writeBuffer(
-        this.#buffersOf(weight)[index]!,
-        from - part.base * rowBytes,
-        piece as Uint8Array<ArrayBuffer>,
-      );
+      const buffer = this.#buffersOf(weight)[index]!;
+      this.#device.write(buffer, from - part.base * rowBytes, piece as Uint8Array<ArrayBuffer>);
       this.#queued += piece.byteLength;
     }
   }
@@ -102,7 +99,7 @@ class WeightWriter {
   async keepPace(): Promise<void> {
     if (this.#queued < queuedBytes) return;
     this.#queued = 0;
-    await this.#device.wait(this.#device.queue.onSubmittedWorkDone());
+    await this.#device.settled();
   }
 
   flush(): void {

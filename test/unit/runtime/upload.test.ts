@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { memorySource } from "../../../src/runtime/byte-source.js";
 import { openSafetensors } from "../../../src/runtime/checkpoint.js";
-import type { Device } from "../../../src/runtime/device.js";
+import type { ComputeDevice } from "../../../src/runtime/compute-device.js";
 import { bytesOf, f32ToBf16, roundToF16, toF32 } from "../../../src/runtime/dtype.js";
 import type { Element, Manifest, WeightInfo } from "../../../src/runtime/manifest.js";
 import { type PackedWeight, planWeights, storedAs } from "../../../src/runtime/packing.js";
@@ -18,7 +18,10 @@ function hostDevice() {
     },
     onSubmittedWorkDone: async () => undefined,
   };
-  const device = { queue, wait: <T>(promise: Promise<T>) => promise } as unknown as Device;
+  const device = {
+    write: queue.writeBuffer,
+    settled: queue.onSubmittedWorkDone,
+  } as unknown as ComputeDevice;
   const buffers = new Map<PackedWeight, GPUBuffer[]>();
   const buffersOf = (weight: PackedWeight) => {
     let own = buffers.get(weight);
