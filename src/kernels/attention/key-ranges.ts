@@ -6,6 +6,7 @@ import type { AttendPart, KeyGroup } from "../../ir/graph/ops.js";
 import { i32, type KernelBuilder, type Memory, max, min, type Value } from "../../ir/kernel/builder.js";
 import { floorMod, integerValue } from "../../ir/kernel/from-integer.js";
 import { vectorOf } from "../../ir/kernel/types.js";
+import { keysOf } from "../group-of-row.js";
 import { type AttentionOptions, headVector } from "./options.js";
 import type { QueryBlock } from "./query-block.js";
 
@@ -29,8 +30,6 @@ export function bindGroups(k: KernelBuilder, options: AttentionOptions): BoundGr
     return [{ number, group, part, keys, slots: k.param(`slots_${number}`) }];
   });
 }
-
-export const copiesIn = ({ firstCopy, lastCopy }: KeyGroup): number => lastCopy - firstCopy + 1;
 
 /** Indices of a group, [from, to); every row of the block sees all of [fullFrom, fullTo), which may be empty. All i32. */
 export interface KeyRange {
@@ -76,7 +75,7 @@ const farAway = 2 ** 30;
 /** First and one past the last key that the bounds of a part give a query, inside what exists. */
 export function boundsOf(k: KernelBuilder, { group, part }: BoundGroup, query: QueryToken, length: Value) {
   const symbols = { values: { q_pos: query.pos, q_copy: query.copy }, nonNegative: queryNames };
-  const existing = length.mul(copiesIn(group));
+  const existing = keysOf(group, length);
   return {
     lo: k.let("lo", max(integerValue(k, part.lo, symbols), 0)),
     hi: k.let("hi", min(integerValue(k, part.hi, symbols), existing)),

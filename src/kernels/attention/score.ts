@@ -13,15 +13,8 @@ import {
   vectorOf,
 } from "../../ir/kernel/builder.js";
 import { predicateValue } from "../../ir/kernel/from-integer.js";
-import {
-  type BoundGroup,
-  boundsOf,
-  copiesIn,
-  type KeyRange,
-  type QueryToken,
-  queryToken,
-  symbolsOfMasks,
-} from "./key-ranges.js";
+import { copiesIn } from "../group-of-row.js";
+import { type BoundGroup, boundsOf, type KeyRange, type QueryToken, queryToken, symbolsOfMasks } from "./key-ranges.js";
 import type { AttentionBody } from "./key-tile.js";
 import { clampToBlock } from "./query-block.js";
 import { count, pack, sumOfComponents } from "./row-vectors.js";

@@ -9,6 +9,7 @@ import { buildKernel, f32, type KernelBuilder, type Memory, min, type Value } fr
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import type { FloatType } from "../../ir/kernel/types.js";
+import { belongsTo, type GroupMembers, keyIndex } from "../group-of-row.js";
 import { rowScale } from "../linear/skinny.js";
 import { sumOverWorkgroup } from "../reduce.js";
 import { keySlots, type Row, type RowTable, rowRange, rowTable } from "../row-table.js";
@@ -45,7 +46,7 @@ export interface StoreKeysOptions {
     /** Element type of the stores. */
     readonly element: FloatType;
     /** Groups whose keys are stored; the buffers are bound as `keys_0`, … by the number of the group. */
-    readonly groups: readonly { readonly group: number; readonly firstCopy: number; readonly lastCopy: number }[];
+    readonly groups: readonly (GroupMembers & { readonly group: number })[];
   };
   /** Whether angles also depend on the copy; a second table then holds its share. */
   readonly copyAngles: boolean;
@@ -202,15 +203,15 @@ function partsOf(k: KernelBuilder, options: StoreKeysOptions, places: Places): P
         here: before === 0 ? slot.lt(kvHeads) : slot.ge(before).and(slot.lt(before + kvHeads)),
         head,
         write: (each) => {
-          for (const { group, firstCopy, lastCopy } of keys.groups) {
+          for (const { group, ...members } of keys.groups) {
             const write = () => {
-              const copies = lastCopy - firstCopy + 1;
-              const index = k.let("index", places.token.pos.mul(copies).add(places.token.copy.sub(firstCopy)));
+              const index = k.let("index", keyIndex(members, places.token));
               const start = k.let("key_start", slots!.at(half, group, sequence, index).add(head.mul(width)));
               each((column, value) => places.stores.get(group)!.set(start.add(column), value.to(keys.element)));
             };
-            if (firstCopy === 1 && lastCopy === options.copies) write();
-            else k.if(isOneOf(places.token.copy, firstCopy, lastCopy), write);
+            const member = belongsTo(members, places.token, options.copies);
+            if (member === undefined) write();
+            else k.if(member, write);
           }
         },
       };
@@ -218,10 +219,6 @@ function partsOf(k: KernelBuilder, options: StoreKeysOptions, places: Places): P
     parts.push(part("key", 0, keys.key), part("value", 1, { ...keys.value, rotate: false }));
   }
   return parts;
-}
-
-function isOneOf(copy: Value, first: number, last: number): Value {
-  return first === last ? copy.eq(first) : copy.ge(first).and(copy.le(last));
 }
 
 /** Reads what a norm covers and gives the factor of this workgroup's head. */
