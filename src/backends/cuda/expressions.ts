@@ -1,6 +1,6 @@
 import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
 import type { Binary, BuiltinName, Constant, Expression, UnaryOp } from "../../ir/kernel/expressions.js";
-import { scalarOf, widthOf } from "../../ir/kernel/types.js";
+import { isFloat, isInteger, scalarOf, widthOf } from "../../ir/kernel/types.js";
 import { floatText } from "../text/literals.js";
 import { at, chains, infixOperators, levels, primary, type Spelled } from "../text/precedence.js";
 
@@ -56,7 +56,8 @@ function spellTight(expression: Expression, spelling: Spelling): Spelled {
       return { text: `${condition} ? ${yes} : ${no}`, level: levels.any };
     }
     case "convert":
-      return widthOf(expression.type) > 1
+      // C++ leaves it open what becomes of a float out of an integer's range; the preamble's function does not.
+      return widthOf(expression.type) > 1 || (isInteger(expression.type) && isFloat(expression.value.type))
         ? call(`convert<${scalarOf(expression.type)}>`, expression.value)
         : call(scalarOf(expression.type), expression.value);
     case "bitcast":

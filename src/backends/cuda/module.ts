@@ -10,8 +10,8 @@ import { writeBlock } from "./statements.js";
 /**
  * The CUDA C++ file of a kernel: one `extern "C"` function named like the kernel.
  *
- * Its parameters are pointers to the buffers in order, then the params as one struct by value. It includes the preamble, which
- * defines the types and wraps what needs PTX; an emulator brings its own.
+ * Its parameters are the buffers in order, as pointers, then the params as one struct by value. It includes the preamble, which
+ * defines the types and wraps what needs PTX; an emulator brings its own, in which buffers and shared arrays check what touches them.
  */
 export function emitCuda(kernel: Kernel): string {
   const needsWarps = kernel.requires.includes("subgroups") || kernel.requires.includes("matrix");
@@ -51,15 +51,14 @@ function writeParams(kernel: Kernel, { names }: Spelling, writer: Writer): void 
 function writeFunction(kernel: Kernel, spelling: Spelling, writer: Writer): void {
   const { names } = spelling;
   const parameters = kernel.buffers.map(
-    ({ name, type, access }) => `${access === "read" ? "const " : ""}${type}* __restrict__ ${names.get(name)!}`,
+    ({ name, type, access }) => `buffer<${access === "read" ? "const " : ""}${type}> ${names.get(name)!}`,
   );
   if (kernel.params.length > 0) parameters.push(`const ${kernel.name}_params params`);
   writer.line(`extern "C" __global__ void __launch_bounds__(${kernel.workgroupSize})`);
   writer.line(`${kernel.name}(${parameters.join(", ")}) {`);
   writer.indented(() => {
-    // Sixteen bytes, so that vectors, asynchronous copies and matrix loads find their elements aligned.
     for (const { name, type, length } of kernel.arrays) {
-      writer.line(`__shared__ alignas(16) ${type} ${names.get(name)!}[${length}];`);
+      writer.line(`SHARED(${type}, ${names.get(name)!}, ${length});`);
     }
     writeBlock(kernel.body, spelling, writer);
   });

@@ -1,13 +1,16 @@
 /**
- * The header that every emitted CUDA file includes: types named as in the kernel IR, operators and functions on vectors, and
- * wrappers around what needs PTX. An emulator replaces it as a whole.
+ * The header that every emitted CUDA file includes: types named as in the kernel IR, memory, operators and functions on vectors, and
+ * wrappers around what needs PTX.
+ *
+ * The folder `emulated/` has another header of this name, for compilers of the host. What kernels may use of either is the same, so
+ * a name that is added here is added there.
  */
 
 /** The file name under which emitted kernels include it. */
 export const preambleName = "phdc.cuh";
 
 export function cudaPreamble(): string {
-  return [types, ...[2, 4].map(vectorOperators), math, bits, subgroups, matrices, copies, ""].join("\n");
+  return [types, memory, ...[2, 4].map(vectorOperators), math, bits, subgroups, matrices, copies, ""].join("\n");
 }
 
 const types = `// Types and functions of phdc kernels in CUDA C++. PTX stands only in the last two sections.
@@ -23,6 +26,30 @@ using u32 = unsigned int;
 
 template <typename T> struct alignas(2 * sizeof(T)) vec2 { T x, y; };
 template <typename T> struct alignas(4 * sizeof(T)) vec4 { T x, y, z, w; };
+
+// Floats become integers toward zero and stay in range.
+template <typename To, typename From> __device__ inline To convert(From from) {
+  if constexpr (sizeof(From) == 2) return convert<To>(f32(from));
+  else return To(from);
+}
+template <> __device__ inline i32 convert<i32, f32>(f32 from) { return __float2int_rz(from); }
+template <> __device__ inline u32 convert<u32, f32>(f32 from) { return __float2uint_rz(from); }
+`;
+
+/** Loads are written `name[index]`; what else touches memory is a function of the memory and an index, which an emulator can check. */
+const memory = `// Device memory of a kernel's parameter, which no other parameter overlaps.
+template <typename T> using buffer = T* __restrict__;
+// An array of the block. Sixteen bytes, so that vectors, asynchronous copies and matrix loads find their elements aligned.
+#define SHARED(type, name, length) __shared__ alignas(16) type name[length]
+
+template <typename T, typename Index> __device__ inline void store(T* to, Index index, T value) { to[index] = value; }
+// Both return the value before.
+template <typename Index> __device__ inline u32 atomic_add(u32* to, Index index, u32 value) {
+  return atomicAdd(&to[index], value);
+}
+template <typename Index> __device__ inline u32 atomic_max(u32* to, Index index, u32 value) {
+  return atomicMax(&to[index], value);
+}
 `;
 
 /** Componentwise operators and functions for vectors of one width. */
@@ -105,7 +132,7 @@ function vectorOperators(width: number): string {
       each(() => "value"),
     ),
     define("T", "dot", both, parts.map((part) => `a.${part} * b.${part}`).join(" + ")),
-    `template <typename To, typename T> __device__ inline ${vector}<To> convert(${vector}<T> a) { return ${each((part) => `To(a.${part})`)}; }`,
+    `template <typename To, typename T> __device__ inline ${vector}<To> convert(${vector}<T> a) { return ${each((part) => `convert<To>(a.${part})`)}; }`,
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -201,16 +228,16 @@ const product = (
 const matrixLoad = (
   name: string,
   modifier: string,
-) => `template <> __device__ inline vec2<u32> ${name}<vec2<u32>>(const vec4<u32>* row) {
+) => `template <> __device__ inline vec2<u32> ${name}<vec2<u32>>(const vec4<u32>* rows, u32 row) {
   vec2<u32> loaded;
   asm volatile("ldmatrix.sync.aligned.m8n8.x2${modifier}.shared.b16 {%0, %1}, [%2];"
-               : "=r"(loaded.x), "=r"(loaded.y) : "r"(shared_address(row)) : "memory");
+               : "=r"(loaded.x), "=r"(loaded.y) : "r"(shared_address(rows + row)) : "memory");
   return loaded;
 }
-template <> __device__ inline vec4<u32> ${name}<vec4<u32>>(const vec4<u32>* row) {
+template <> __device__ inline vec4<u32> ${name}<vec4<u32>>(const vec4<u32>* rows, u32 row) {
   vec4<u32> loaded;
   asm volatile("ldmatrix.sync.aligned.m8n8.x4${modifier}.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(loaded.x), "=r"(loaded.y), "=r"(loaded.z), "=r"(loaded.w) : "r"(shared_address(row)) : "memory");
+               : "=r"(loaded.x), "=r"(loaded.y), "=r"(loaded.z), "=r"(loaded.w) : "r"(shared_address(rows + row)) : "memory");
   return loaded;
 }`;
 
@@ -221,22 +248,23 @@ ${product("f16", "f16")}
 __device__ inline u32 shared_address(const void* place) {
   return static_cast<u32>(__cvta_generic_to_shared(place));
 }
-template <typename T> __device__ T matrix_load(const vec4<u32>* row);
-template <typename T> __device__ T matrix_load_transposed(const vec4<u32>* row);
+template <typename T> __device__ T matrix_load(const vec4<u32>* rows, u32 row);
+template <typename T> __device__ T matrix_load_transposed(const vec4<u32>* rows, u32 row);
 ${matrixLoad("matrix_load", "")}
 ${matrixLoad("matrix_load_transposed", ".trans")}
 `;
 
 const copies = `// Copies from device to shared memory beside computation; zeros are stored where nothing is to be read.
-template <typename T> __device__ inline void async_copy(T* to, const T* from, bool reads = true) {
+template <typename T, typename To, typename From>
+__device__ inline void async_copy(T* array, To to, const T* memory, From from, bool reads = true) {
   const u32 bytes = reads ? sizeof(T) : 0;
   if constexpr (sizeof(T) == 16) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
-                 :: "r"(shared_address(to)), "l"(__cvta_generic_to_global(from)), "r"(bytes) : "memory");
+                 :: "r"(shared_address(array + to)), "l"(__cvta_generic_to_global(memory + from)), "r"(bytes) : "memory");
   } else {
     static_assert(sizeof(T) == 4 || sizeof(T) == 8, "asynchronous copies move 4, 8 or 16 bytes");
     asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;"
-                 :: "r"(shared_address(to)), "l"(__cvta_generic_to_global(from)), "n"(sizeof(T)), "r"(bytes) : "memory");
+                 :: "r"(shared_address(array + to)), "l"(__cvta_generic_to_global(memory + from)), "n"(sizeof(T)), "r"(bytes) : "memory");
   }
 }
 __device__ inline void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

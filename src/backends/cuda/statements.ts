@@ -14,7 +14,8 @@ export function writeBlock(block: readonly Statement[], spelling: Spelling, writ
 function writeStatement(statement: Statement, spelling: Spelling, writer: Writer): void {
   const name = (kernelName: string) => spelling.names.get(kernelName)!;
   const text = (expression: Expression) => spell(expression, spelling);
-  const element = (memory: string, index: Expression) => `${name(memory)}[${text(index)}]`;
+  /** Memory and an index, as arguments. */
+  const place = (memory: string, index: Expression) => `${name(memory)}, ${text(index)}`;
   /** `const f32 sum = …;` */
   const define = (value: string) => {
     const type = declaredType(statement)!;
@@ -37,8 +38,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       writeStore(statement, spelling, writer);
       return;
     case "atomic": {
-      const function_ = statement.op === "add" ? "atomicAdd" : "atomicMax";
-      const call = `${function_}(&${element(statement.name, statement.index)}, ${text(statement.value)});`;
+      const call = `atomic_${statement.op}(${place(statement.name, statement.index)}, ${text(statement.value)});`;
       writer.line(statement.result === undefined ? call : `const u32 ${name(statement.result)} = ${call}`);
       return;
     }
@@ -65,7 +65,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       return;
     case "uniform-load":
       writer.line("__syncthreads();");
-      define(element(statement.array, statement.index));
+      define(`${name(statement.array)}[${text(statement.index)}]`);
       writer.line("__syncthreads();");
       return;
     case "subgroup": {
@@ -78,11 +78,11 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       return;
     case "matrix-load": {
       const load = statement.transposed ? "matrix_load_transposed" : "matrix_load";
-      define(`${load}<${declaredType(statement)}>(&${element(statement.array, statement.index)})`);
+      define(`${load}<${declaredType(statement)}>(${place(statement.array, statement.index)})`);
       return;
     }
     case "async-copy":
-      writer.line(spellAsyncCopy(statement, element, text));
+      writer.line(spellAsyncCopy(statement, place, text));
       return;
     case "async-commit":
       writer.line("async_commit();");
@@ -99,10 +99,14 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
 }
 
 function writeStore(store: Store, spelling: Spelling, writer: Writer): void {
-  const place = `${spelling.names.get(store.name)!}[${spell(store.index, spelling)}]`;
-  const text = spellUpdate(place, store.value, (expression) => spell(expression, spelling));
-  if (store.when === undefined) writer.line(text);
-  else writer.block(`if (${spell(store.when, spelling)}) {`, () => writer.line(text));
+  const name = spelling.names.get(store.name)!;
+  const text = (expression: Expression) => spell(expression, spelling);
+  const line =
+    store.space === "register"
+      ? spellUpdate(`${name}[${text(store.index)}]`, store.value, text)
+      : `store(${name}, ${text(store.index)}, ${text(store.value)});`;
+  if (store.when === undefined) writer.line(line);
+  else writer.block(`if (${text(store.when)}) {`, () => writer.line(line));
 }
 
 function writeFor(loop: For, spelling: Spelling, writer: Writer): void {
@@ -118,9 +122,9 @@ function writeFor(loop: For, spelling: Spelling, writer: Writer): void {
 
 function spellAsyncCopy(
   copy: AsyncCopy,
-  element: (memory: string, index: Expression) => string,
+  place: (memory: string, index: Expression) => string,
   text: (expression: Expression) => string,
 ): string {
-  const places = `&${element(copy.array, copy.index)}, &${element(copy.buffer, copy.from)}`;
+  const places = `${place(copy.array, copy.index)}, ${place(copy.buffer, copy.from)}`;
   return `async_copy(${places}${copy.when === undefined ? "" : `, ${text(copy.when)}`});`;
 }

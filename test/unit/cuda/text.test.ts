@@ -19,10 +19,10 @@ describe("emitted CUDA", () => {
       };
 
       extern "C" __global__ void __launch_bounds__(64)
-      add_bias(f32* __restrict__ x, const f32* __restrict__ bias, const add_bias_params params) {
+      add_bias(buffer<f32> x, buffer<const f32> bias, const add_bias_params params) {
         const u32 index = blockIdx.x * 64u + threadIdx.x;
         if (index < params.rows * params.width) {
-          x[index] += bias[index % params.width];
+          store(x, index, x[index] + bias[index % params.width]);
         }
       }
       "
@@ -41,7 +41,7 @@ describe("emitted CUDA", () => {
       };
 
       extern "C" __global__ void __launch_bounds__(128)
-      bf16_product(const vec4<u32>* __restrict__ weights, const u32* __restrict__ x, f32* __restrict__ y, const bf16_product_params params) {
+      bf16_product(buffer<const vec4<u32>> weights, buffer<const u32> x, buffer<f32> y, const bf16_product_params params) {
         const u32 lane = threadIdx.x % 32u;
         const u32 band = blockIdx.x * 4u + threadIdx.x / 32u;
         const u32 tiles = params.depth / 16u;
@@ -56,10 +56,10 @@ describe("emitted CUDA", () => {
         }
         const u32 output = lane / 4u;
         const u32 column = lane % 4u * 2u;
-        y[column * params.outputs + band * 16u + output] = sum.x;
-        y[(column + 1u) * params.outputs + band * 16u + output] = sum.y;
-        y[column * params.outputs + band * 16u + (output + 8u)] = sum.z;
-        y[(column + 1u) * params.outputs + band * 16u + (output + 8u)] = sum.w;
+        store(y, column * params.outputs + band * 16u + output, sum.x);
+        store(y, (column + 1u) * params.outputs + band * 16u + output, sum.y);
+        store(y, column * params.outputs + band * 16u + (output + 8u), sum.z);
+        store(y, (column + 1u) * params.outputs + band * 16u + (output + 8u), sum.w);
       }
       "
     `);
