@@ -70,6 +70,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       writer.line("break;");
       return;
     case "barrier":
+      if (statement.buffers) writer.line("storageBarrier();");
       writer.line("workgroupBarrier();");
       return;
     case "uniform-load": {

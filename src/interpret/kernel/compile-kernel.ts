@@ -124,7 +124,7 @@ class KernelCompiler {
   private together(statement: Statement, mask: string): void {
     switch (statement.kind) {
       case "barrier":
-        this.line(`rt.barrier(${mask}, "barrier");`);
+        this.line(`rt.barrier(${mask}, "barrier", ${statement.buffers === true});`);
         return;
       case "uniform-load":
         this.uniformLoad(statement, mask);

@@ -2,16 +2,16 @@
 export function lockstep(
   size: number,
   subgroupSize: number,
-  passBarrier: () => void,
+  passBarrier: (buffers: boolean) => void,
   fail: (message: string) => never,
 ) {
   const any = (mask: Uint8Array) => mask.includes(1);
   return {
     any,
-    barrier(mask: Uint8Array, what: string) {
+    barrier(mask: Uint8Array, what: string, buffers = false) {
       const missing = mask.indexOf(0);
       if (missing >= 0) fail(`${what}: invocation ${missing} does not reach it`);
-      passBarrier();
+      passBarrier(buffers);
     },
     wholeSubgroups(mask: Uint8Array, what: string) {
       for (let first = 0; first < size; first += subgroupSize) {

@@ -71,11 +71,13 @@ function instantiate(kernel: Kernel, run: KernelRun): RunWorkgroup {
   const buffers = bindBuffers(kernel, run, fail);
   const races = new Map<string, RaceTracker>();
   if (detectRaces) {
-    for (const [name, { elements }] of Object.entries(buffers)) races.set(name, new RaceTracker(name, elements, fail));
+    for (const [name, { elements }] of Object.entries(buffers)) {
+      races.set(name, new RaceTracker(name, elements, fail, kernel.workgroupSize));
+    }
     for (const { name, length } of kernel.arrays) races.set(name, new RaceTracker(name, length, fail));
   }
-  const passBarrier = () => {
-    for (const { name } of kernel.arrays) {
+  const passBarrier = (ordersBuffers: boolean) => {
+    for (const { name } of [...kernel.arrays, ...(ordersBuffers ? kernel.buffers : [])]) {
       const tracker = races.get(name);
       if (tracker !== undefined) tracker.epoch++;
     }
@@ -102,7 +104,7 @@ function instantiate(kernel: Kernel, run: KernelRun): RunWorkgroup {
   };
   const runWorkgroup = factoryOf(kernel, count !== undefined, detectRaces)(runtime);
   return (x, y, z) => {
-    passBarrier();
+    passBarrier(false);
     copies.drop();
     runWorkgroup(x, y, z);
   };

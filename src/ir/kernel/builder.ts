@@ -239,9 +239,9 @@ export class KernelBuilder {
     this.emit({ kind: "break" });
   }
 
-  /** Waits for the workgroup and makes its stores to workgroup memory visible. */
-  barrier(): void {
-    this.emit({ kind: "barrier" });
+  /** Waits for the workgroup and makes its stores to workgroup memory visible to it, and with `buffers` those to device memory. */
+  barrier(options: { buffers?: boolean } = {}): void {
+    this.emit({ kind: "barrier", ...(options.buffers && { buffers: true }) });
   }
 
   /** Reads an element of workgroup memory as a value known to be uniform; a barrier before and after it. */

@@ -134,8 +134,9 @@ class KernelParser {
         return { kind: "while", condition, limit: reader.integer(), body: this.block() };
       }
       case "break":
-      case "barrier":
         return { kind: start };
+      case "barrier":
+        return { kind: start, ...(reader.takeIf("buffers") && { buffers: true }) };
       case "uniform_load": {
         const { name, type } = this.declared();
         reader.expect("=");

@@ -93,8 +93,10 @@ function printStatement(statement: Statement, writer: Writer): void {
       return;
     }
     case "break":
-    case "barrier":
       writer.line(statement.kind);
+      return;
+    case "barrier":
+      writer.line(statement.buffers ? "barrier buffers" : "barrier");
       return;
     case "uniform-load": {
       const place = printElement("workgroup", statement.array, statement.index);

@@ -107,6 +107,8 @@ export interface Break {
 /** Waits for the whole workgroup and makes its stores to workgroup memory visible. */
 export interface Barrier {
   readonly kind: "barrier";
+  /** Makes its stores to device memory visible as well, to this workgroup: nothing orders the workgroups of a dispatch. */
+  readonly buffers?: true;
 }
 
 /**

@@ -53,6 +53,29 @@ describe("the interpreter reports", () => {
     expect(() => run(kernel(false))).toThrow(/race on tile\[\d\]/);
   });
 
+  it("a race on a buffer, unless a barrier orders the workgroup's stores to buffers, and then only within it", () => {
+    const kernel = (buffers: boolean, theirs: boolean) =>
+      build((k) => {
+        const y = k.readWrite("y", "f32");
+        const first = k.let("first", k.workgroupId.x.mul(8));
+        y.set(first.add(k.localId), k.localId.toF32());
+        k.barrier({ buffers });
+        const from = theirs ? u32(8).sub(first) : first;
+        const other = k.let("other", y.at(from.add(7).sub(k.localId)));
+        k.barrier({ buffers });
+        y.set(first.add(k.localId), other);
+      });
+    const launch = (kernel: Kernel) => {
+      const y = new Float32Array(16);
+      runKernel(kernel, { buffers: { y }, params: {}, workgroups: [2, 1, 1], detectRaces: true });
+      return [...y];
+    };
+    const reversed = [7, 6, 5, 4, 3, 2, 1, 0];
+    expect(launch(kernel(true, false))).toEqual([...reversed, ...reversed]);
+    expect(() => launch(kernel(false, false))).toThrow(/race on y\[\d\]/);
+    expect(() => launch(kernel(true, true))).toThrow(/race on y\[\d+\]/);
+  });
+
   it("two workgroups that store to one element", () => {
     const kernel = build((k) => k.readWrite("y", "f32").set(k.localId, 1));
     const y = new Float32Array(8);

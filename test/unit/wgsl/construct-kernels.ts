@@ -184,7 +184,7 @@ export function controlConstructs(): Kernel {
       tile.set(k.localId, neighbour.add(step.toF32()));
       k.if(step.ge(3), () => k.break());
     });
-    k.barrier();
+    k.barrier({ buffers: true });
     const total = k.let("total", value.add(tile.at(k.localId)).add(counters.at(0).toF32()));
     y.set(k.localId, total.add(k.numWorkgroups.x.add(k.workgroupId.y).toF32()), { when: k.localId.ne(5) });
   });
