@@ -29,11 +29,12 @@ export function analyseTokens(graph: Graph, options: SystemOptions = {}): TokenF
   if (groups === undefined) throw new InternalError("tokens are not grouped");
   const system = attentionSystem(graph, options);
   const analysis = new DemandAnalysis(system, groups);
+  const retention = inferRetention(system, groups, analysis);
   const facts = {
     system,
     groups,
-    retention: inferRetention(system, groups, analysis),
-    prefill: derivePrefill(system, groups, analysis),
+    retention,
+    prefill: derivePrefill(system, groups, analysis, retention),
     decode: deriveDecode(system, groups, analysis),
   };
   const { approximation } = analysis;

@@ -1,11 +1,15 @@
 /**
  * Which rows each layer of a phase computes, found backwards from what is read.
  *
- * A slice takes the positions [start, n). It owes the logits of its last position, and every key and value that a later step reads.
- * So in the last layer one query is demanded; in each layer the keys that demanded queries or later steps read; and what enters a
- * layer, its demanded queries and keys, are the queries of the layer below. All sets are exact and symbolic in n and start.
+ * A prompt has n positions, and of the first `start` of them the keys that outlast a cut are cached. It owes the logits of its last
+ * position, and every key and value that a later step reads. So in the last layer one query is demanded; in each layer the keys that
+ * demanded queries or later steps read, as far as they are not cached; and what enters a layer, its demanded queries and keys, are the
+ * queries of the layer below. All sets are exact and symbolic in n and start.
+ *
+ * The rows of a slice of the prompt are those at its positions: demand only ever goes to earlier positions, so a chain that leads to a
+ * row of the slice has not been before it, and what is cached there changes nothing.
  */
-import { scale, shift } from "../../ir/relation/affine.js";
+import { constant, scale, shift } from "../../ir/relation/affine.js";
 import {
   atMost,
   type IntegerSet,
@@ -13,6 +17,7 @@ import {
   isEmpty,
   nothing,
   simplify,
+  subtract,
   union,
   where,
 } from "../../ir/relation/integer-set.js";
@@ -30,8 +35,10 @@ import {
   type SteadyLayer,
   textOf,
 } from "./demand.js";
-import { KEY, N, rowAt, rowsBetween, START, sizeOf, sliceContext } from "./group-relation.js";
+import { KEY, N, promptContext, rowAt, rowsBetween, sizeOf } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
+import { inferRetention } from "./infer-retention.js";
+import { lastingKeys } from "./lasting-keys.js";
 import { liveKeys } from "./live-keys.js";
 import { reachOf } from "./reach-of.js";
 import { type RowSet, rowSetOf } from "./row-set.js";
@@ -43,9 +50,14 @@ export interface LayerDemand {
   readonly query: readonly RowSet[];
   /** Rows whose residual stream enters the layer: both of the above. */
   readonly input: readonly RowSet[];
+  /** Rows before start whose key and value are cached, even if the sequence was cut back to these positions. */
+  readonly cached: readonly RowSet[];
 }
 
-/** Rows in the symbols n (positions after the slice) and start (positions before it). The output is predictCopy at n - 1. */
+/**
+ * Rows in the symbols n (positions of the prompt) and start (positions whose lasting keys are cached), of which a slice takes those at
+ * its own positions. The output is predictCopy at n - 1.
+ */
 export interface PrefillDemand {
   readonly layers: readonly LayerDemand[];
 }
@@ -59,9 +71,10 @@ export function derivePrefill(
   system: AttentionSystem,
   groups: readonly KeyGroup[],
   analysis = new DemandAnalysis(system, groups),
+  retention = inferRetention(system, groups, analysis),
 ): PrefillDemand {
-  const slice = new SliceAnalysis(analysis);
-  const known: SliceLayer[] = [];
+  const prompt = new PromptAnalysis(analysis);
+  const known: PromptLayer[] = [];
   const layers: LayerDemand[] = [];
   let queries: GroupRows = groups.map((group) =>
     holdsCopy(group, system.predictCopy) ? rowAt(group, shift(N, -1), system.predictCopy) : nothing,
@@ -71,7 +84,7 @@ export function derivePrefill(
     // Where nothing is new since a layer above with the same relation, the demand has reached its fixed point.
     let state = known.find((candidate) => candidate.queries === queries && candidate.live === live);
     if (state === undefined) {
-      state = slice.layer(analysis.predicateOf(layer), queries, live);
+      state = prompt.layer(analysis.predicateOf(layer), queries, live, lastingKeys(analysis, retention, layer));
       known.push(state);
     }
     layers.unshift(state.demand);
@@ -80,7 +93,7 @@ export function derivePrefill(
   return { layers };
 }
 
-interface SliceLayer {
+interface PromptLayer {
   readonly queries: GroupRows;
   readonly live: GroupRows;
   /** Rows that enter the layer. */
@@ -88,74 +101,94 @@ interface SliceLayer {
   readonly demand: LayerDemand;
 }
 
-/** The layers of a slice, one after the other, exact as long as that is affordable. */
-class SliceAnalysis {
+/** The layers of a prompt, one after the other, exact as long as that is affordable. */
+class PromptAnalysis {
   private readonly simplified = new Map<string, IntegerSet>();
   private precision: "exact" | "around" | "everything" = "exact";
 
   constructor(private readonly analysis: DemandAnalysis) {}
 
-  layer(predicate: Predicate | undefined, queries: GroupRows, live: GroupRows): SliceLayer {
-    if (this.precision !== "exact") return this.around(predicate, queries, live);
+  /** `live` are the keys that later steps read, `lasting` those that are cached. */
+  layer(predicate: Predicate | undefined, queries: GroupRows, live: GroupRows, lasting: GroupRows): PromptLayer {
+    if (this.precision !== "exact") return this.around(predicate, queries, live, lasting);
     return this.analysis.exactOr(
       () => {
-        const keys = this.keysRead(predicate, queries, live, (group, read) => this.keysOfSlice(group, read));
-        return this.withKeys(queries, live, keys, joinRows(queries, keys, sliceContext));
+        const keys = this.keysRead(predicate, queries, live, (group, read, index) =>
+          this.keysToCompute(group, read, lasting[index]!),
+        );
+        return this.withKeys(queries, live, lasting, keys, joinRows(queries, keys, promptContext));
       },
       () => {
         this.precision = "around";
-        return this.around(predicate, queries, live);
+        return this.around(predicate, queries, live, lasting);
       },
     );
   }
 
-  /** Rows from the farthest that is needed to the end of the slice. One exact set too complicated makes those below it more so. */
-  private around(predicate: Predicate | undefined, queries: GroupRows, live: GroupRows): SliceLayer {
+  /**
+   * Rows from the farthest that is needed to the end of the prompt. One exact set too complicated makes those below it more so.
+   *
+   * Such a plan computes rows that nobody demands, whose keys may be wrong where they read what is kept no more. So that none of them
+   * takes the place of a cached key, everything is computed that a demanded row needs, cached or not.
+   */
+  private around(
+    predicate: Predicate | undefined,
+    queries: GroupRows,
+    live: GroupRows,
+    lasting: GroupRows,
+  ): PromptLayer {
     const { groups } = this.analysis;
-    const everyRow = groups.map((group) => rowsBetween(group, START, N));
-    if (this.precision === "everything") return this.withKeys(queries, live, everyRow, everyRow);
+    const everyRow = groups.map((group) => rowsBetween(group, constant(0), N));
+    if (this.precision === "everything") return this.withKeys(queries, live, lasting, everyRow, everyRow);
     const result = attempt(STEP_UNITS, () => {
       const wide = groups.map((group, index) => lastRows(group, queries[index]!));
       const keys = this.keysRead(predicate, wide, live, lastRows);
-      return this.withKeys(queries, live, keys, joinRows(wide, keys, sliceContext));
+      return this.withKeys(queries, live, lasting, keys, joinRows(wide, keys, promptContext));
     });
     if (result !== undefined) return result;
     this.precision = "everything";
-    return this.withKeys(queries, live, everyRow, everyRow);
+    return this.withKeys(queries, live, lasting, everyRow, everyRow);
   }
 
   private keysRead(
     predicate: Predicate | undefined,
     queries: GroupRows,
     live: GroupRows,
-    select: (group: KeyGroup, read: IntegerSet) => IntegerSet,
+    select: (group: KeyGroup, read: IntegerSet, index: number) => IntegerSet,
   ): GroupRows {
     if (predicate === undefined) return this.analysis.groups.map(() => nothing);
     return this.analysis.groups.map((group, index) =>
-      select(group, union(this.analysis.keysSeen(predicate, queries, group), live[index]!)),
+      select(group, union(this.analysis.keysSeen(predicate, queries, group), live[index]!), index),
     );
   }
 
-  /** Those of the keys at positions [start, n). Many layers read the same originals, so results are kept by text. */
-  private keysOfSlice(group: KeyGroup, read: IntegerSet): IntegerSet {
-    return remember(this.simplified, `${group.name}: ${textOf(read)}`, () =>
-      simplify(intersect(read, rowsBetween(group, START, N)), sliceContext),
+  /** Those of the keys at positions of the prompt that are not cached. Many layers read the same originals, so results are kept by text. */
+  private keysToCompute(group: KeyGroup, read: IntegerSet, lasting: IntegerSet): IntegerSet {
+    return remember(this.simplified, `${group.name}: ${textOf(read)} without ${textOf(lasting)}`, () =>
+      simplify(subtract(intersect(read, rowsBetween(group, constant(0), N)), lasting), promptContext),
     );
   }
 
-  private withKeys(queries: GroupRows, live: GroupRows, keys: GroupRows, input: GroupRows): SliceLayer {
+  private withKeys(
+    queries: GroupRows,
+    live: GroupRows,
+    lasting: GroupRows,
+    keys: GroupRows,
+    input: GroupRows,
+  ): PromptLayer {
     const { groups } = this.analysis;
     const rowSets = (rows: GroupRows) => rows.map((set, index) => rowSetOf(groups[index]!, set));
-    return { queries, live, input, demand: { kv: rowSets(keys), query: rowSets(queries), input: rowSets(input) } };
+    const demand = { kv: rowSets(keys), query: rowSets(queries), input: rowSets(input), cached: rowSets(lasting) };
+    return { queries, live, input, demand };
   }
 }
 
-/** The rows of a slice from the first of the set to the last; all of them where the distance from the end has no bound. */
+/** The rows of a prompt from the first of the set to the last; all of them where the distance from the end has no bound. */
 function lastRows(group: KeyGroup, rows: IntegerSet): IntegerSet {
-  const inSlice = intersect(rows, rowsBetween(group, START, N));
-  if (isEmpty(inSlice)) return nothing;
-  const all = rowsBetween(group, START, N);
-  const reach = reachOf(group, inSlice);
+  const all = rowsBetween(group, constant(0), N);
+  const inPrompt = intersect(rows, all);
+  if (isEmpty(inPrompt)) return nothing;
+  const reach = reachOf(group, inPrompt);
   return reach === undefined ? all : intersect(all, where(atMost(shift(scale(N, sizeOf(group)), -reach), KEY)));
 }
 

@@ -3,7 +3,7 @@
  *
  * A group is an interval of copies. Its rows are numbered in stream order, row = pos * size + copy - firstCopy, so that a set of
  * rows is a set of integers in one variable and most sets of a model are intervals of them. `k.row` and `q.row` are that number
- * for a key and a query; `n` is the number of positions after a slice, `start` the number before it.
+ * for a key and a query; `n` is the number of positions of a prompt, `start` the number of those whose lasting keys are cached.
  */
 import { type Affine, constant, floorOf, remainderOf, scale, shift, variable } from "../../ir/relation/affine.js";
 import type { Constraint } from "../../ir/relation/constraint.js";
@@ -29,8 +29,8 @@ export const KEY = variable("k.row");
 export const N = variable("n");
 export const START = variable("start");
 
-/** Facts about every slice: it has a position, and what is cached comes before it. */
-export const sliceContext: readonly Constraint[] = contextOf(atMost(constant(0), START), less(START, N));
+/** Facts about every prompt: it has a new position, behind what is cached. */
+export const promptContext: readonly Constraint[] = contextOf(atMost(constant(0), START), less(START, N));
 
 /** What holds of n between two decode steps. */
 export const stepContext: readonly Constraint[] = contextOf(atMost(constant(1), N));

@@ -67,7 +67,7 @@ export function liveByForce(
   });
 }
 
-/** Per layer, what the slice [start, n) must compute. */
+/** Per layer, what a prompt of n positions must compute where the keys of the first `start` positions are cached. */
 export function prefillByForce(
   system: AttentionSystem,
   sight: readonly boolean[][][],
@@ -75,13 +75,30 @@ export function prefillByForce(
   n: number,
   start: number,
 ): { readonly query: Flags; readonly kv: Flags; readonly input: Flags }[] {
+  return demandByForce(
+    system,
+    sight,
+    live,
+    n,
+    live.map((flags) => flags.map((_, i) => i < start * system.copies)),
+  );
+}
+
+/** The same where some keys are cached: flags per layer. */
+export function demandByForce(
+  system: AttentionSystem,
+  sight: readonly boolean[][][],
+  live: readonly Flags[],
+  n: number,
+  cached: readonly Flags[],
+): { readonly query: Flags; readonly kv: Flags; readonly input: Flags }[] {
   const K = system.copies;
   let queries: Flags = live[0]!.map((_, i) => i === (n - 1) * K + system.predictCopy - 1);
   const layers: { query: Flags; kv: Flags; input: Flags }[] = [];
   for (let layer = system.layers.length - 1; layer >= 0; layer--) {
     const predicate = system.layers[layer];
     const seen = predicate === undefined ? queries.map(() => false) : keysSeen(sight[predicate]!, queries);
-    const kv = seen.map((flag, i) => (flag || live[layer]![i]!) && i >= start * K && i < n * K);
+    const kv = seen.map((flag, i) => (flag || live[layer]![i]!) && !cached[layer]![i]! && i < n * K);
     const input = queries.map((flag, i) => flag || kv[i]!);
     layers.unshift({ query: queries, kv, input });
     queries = input;
