@@ -25,6 +25,7 @@ import {
   type KeyStore,
   type Manifest,
   type ModelInfo,
+  type ModulesInfo,
   manifestVersion,
   type Phase,
   type RowRules,
@@ -114,6 +115,7 @@ function manifestWith(
     tables: list(tableInfo(ofSession)),
     weights: list(weightInfo(layers)),
     kernels: list(kernelInfo),
+    modules: optional(modulesInfo),
     phases: object<Manifest["phases"]>({
       prefill: phase(layers, session, groups.length),
       decode: phase(layers, session, groups.length),
@@ -191,6 +193,7 @@ function weightInfo(layers: number): Check<WeightInfo> {
     element: oneOf("f32", "f16", "bf16"),
     rows: integer(1),
     columns: integer(1),
+    layout: optional(oneOf("rows", "fragments")),
     sources: list(
       object<WeightInfo["sources"][number]>({
         tensor: text,
@@ -242,6 +245,14 @@ const kernelInfo = object<KernelInfo>({
   workgroupSize: (value, path) => list(integer(1), 3)(value, path) as [number, number, number],
   sharedMemoryBytes: integer(0),
   features: list(text),
+});
+
+const moduleFile = { file: text, sha256: text };
+
+const modulesInfo = object<ModulesInfo>({
+  headers: list(object<ModulesInfo["headers"][number]>(moduleFile)),
+  fatbin: optional(object<NonNullable<ModulesInfo["fatbin"]>>({ ...moduleFile, architectures: list(text) })),
+  ptx: optional(object<NonNullable<ModulesInfo["ptx"]>>({ ...moduleFile, architecture: text, version: text })),
 });
 
 /** Where a step stands: what its formulas may use besides the symbols of the session, and whether it may take sampling parameters. */

@@ -26,6 +26,7 @@ export function assertReferences(manifest: Manifest): void {
   assertDistinct("tables", manifest.tables);
   for (const [index, info] of weights.entries()) assertWeight(`weights[${index}]`, info);
   for (const [index, info] of kernels.entries()) assertParametersFit(`kernels[${index}]`, info);
+  assertLanguage(manifest);
 
   const references = new References(manifest);
   for (const name of ["prefill", "decode"] as const) {
@@ -36,6 +37,18 @@ export function assertReferences(manifest: Manifest): void {
     references.assertSteps(`phases.${name}.after`, after);
   }
   references.assertSteps("sampling", manifest.sampling);
+}
+
+/** The kernels of a package are in the language of its target, and what goes with CUDA kernels goes with no others. */
+function assertLanguage({ target, kernels, modules }: Manifest): void {
+  const language = target === "cuda" ? "cuda" : "wgsl";
+  for (const [index, kernel] of kernels.entries()) {
+    if (kernel.language === language) continue;
+    throw new ManifestError(`kernels[${index}].language`, `must be ${language}, as the target is ${target}`);
+  }
+  if (modules !== undefined && target !== "cuda") {
+    throw new ManifestError("modules", `is for packages of the target cuda, and this is for ${target}`);
+  }
 }
 
 function assertPlaces(path: string, places: readonly number[], count: number): void {

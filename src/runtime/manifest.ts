@@ -68,6 +68,8 @@ export interface Manifest {
   readonly tables: readonly TableInfo[];
   readonly weights: readonly WeightInfo[];
   readonly kernels: readonly KernelInfo[];
+  /** What goes with the kernel files of a CUDA package; absent in others. */
+  readonly modules?: ModulesInfo;
   readonly phases: { readonly prefill: Phase; readonly decode: Phase };
   /** Samples from `logits` [batch, vocab] and advances the decode table; recorded after a phase when text is generated. */
   readonly sampling: readonly Step[];
@@ -209,6 +211,13 @@ export interface WeightInfo {
   readonly element: Element;
   readonly rows: number;
   readonly columns: number;
+  /**
+   * `rows` (the default): [rows][columns]. `fragments`: padded with zeros to multiples of 16 and cut into 16 × 16 tiles of 16-bit
+   * elements, a row of tiles after the other; a tile is 512 bytes, and lane l of a subgroup of 32 holds eight elements at bytes 16·l …
+   * 16·l + 15: rows ⌊l / 4⌋ and ⌊l / 4⌋ + 8 at columns 2·(l mod 4) and 8 beyond, in the order upper left, lower left, upper right, lower
+   * right, two neighbouring columns each.
+   */
+  readonly layout?: "rows" | "fragments";
   readonly sources: readonly {
     readonly tensor: string;
     /** Shape as the checkpoint must have it. */
@@ -238,7 +247,10 @@ export interface KernelInfo {
   readonly language: "wgsl" | "cuda";
   readonly sha256: string;
   readonly origin?: string;
-  /** In binding order (WGSL: @group(0) @binding(index); parameters come last, as a uniform buffer). */
+  /**
+   * In binding order. WGSL: @group(0) @binding(index), and the parameters come last, as a uniform buffer. CUDA: a pointer each, and
+   * the parameters come last, as a struct by value.
+   */
   readonly bindings: readonly {
     readonly name: string;
     readonly role: "activation" | "weight" | "cache" | "control" | "table" | "output";
@@ -247,17 +259,35 @@ export interface KernelInfo {
     readonly lanes: number;
     readonly access: "read" | "read_write";
   }[];
-  /** Scalars of the uniform struct (CUDA: trailing arguments), with byte offsets; absent when there are none. */
+  /** Scalars of the parameters' struct, with byte offsets. */
   readonly parameters: readonly {
     readonly name: string;
     readonly type: "u32" | "i32" | "f32";
     readonly offset: number;
   }[];
-  /** Bytes of the uniform struct, a multiple of 16. */
+  /** Bytes of the struct as a uniform buffer, a multiple of 16; 0 when there are no parameters. */
   readonly parameterBytes: number;
   readonly workgroupSize: readonly [number, number, number];
   readonly sharedMemoryBytes: number;
   readonly features: readonly string[];
+}
+
+/**
+ * All kernels of a CUDA package, compiled. A loader takes the fat binary; where the driver refuses that, the PTX; where there is neither
+ * or both are refused, it compiles the kernel files with NVRTC, which needs the headers.
+ */
+export interface ModulesInfo {
+  /** Included by the kernel files, under their names in the kernels' folder. */
+  readonly headers: readonly { readonly file: string; readonly sha256: string }[];
+  /** Machine code for these architectures: `sm_80`. */
+  readonly fatbin?: { readonly file: string; readonly sha256: string; readonly architectures: readonly string[] };
+  /** For the virtual architecture `compute_80`, in the oldest version of the language that has what it uses. */
+  readonly ptx?: {
+    readonly file: string;
+    readonly sha256: string;
+    readonly architecture: string;
+    readonly version: string;
+  };
 }
 
 /** What a kernel's binding is bound to. */
