@@ -32,7 +32,16 @@ export class Plan {
     this.manifest = manifest;
     this.buffers = new Map();
     const maxRows = Math.max(this.prefillTable(prompt).rows.length, rows.decode.order.length);
-    this.symbols = { ...constants, batch: 1, context, slice: prompt, splits: 1, max_rows: maxRows, n: prompt, start: 0 };
+    this.symbols = {
+      ...constants,
+      batch: 1,
+      context,
+      slice: prompt,
+      splits: 1,
+      max_rows: maxRows,
+      n: prompt,
+      start: 0,
+    };
     // A prompt in one slice needs no keys from before, so the scratch holds the prompt from its first key.
     this.scratchSlots = groups.map(({ firstCopy, lastCopy }) => context * (lastCopy - firstCopy + 1));
     for (const [layer, entry] of stores.layers.entries()) {
@@ -46,7 +55,8 @@ export class Plan {
     for (const { slot, length, element } of manifest.buffers) {
       this.reserve(slot, evaluate(length, this.symbols) * bytesOf[element]);
     }
-    for (const table of tables) this.reserve(table.name, evaluate(table.rows, this.symbols) * table.frequencies.length * 8);
+    for (const table of tables)
+      this.reserve(table.name, evaluate(table.rows, this.symbols) * table.frequencies.length * 8);
     for (const [phase, ids] of Object.entries({ prefill: new Array(prompt).fill(0), decode: [0] })) {
       this.reserve(`control of ${phase}`, this.phase(phase, ids).control.byteLength);
     }
@@ -143,7 +153,9 @@ export class Plan {
           const inScratch = kind === "prefill" && layout !== "forever";
           symbols[`slots_${group}`] = inScratch ? this.scratchSlots[group] : evaluate(slots, this.symbols);
         }
-        const moved = groups.findIndex(({ name }) => Object.values(bindings).some((b) => b.kind === "store" && b.group === name));
+        const moved = groups.findIndex(({ name }) =>
+          Object.values(bindings).some((b) => b.kind === "store" && b.group === name),
+        );
         if (moved >= 0) {
           const { keep, slots } = this.manifest.stores.distinct[this.manifest.stores.layers[layer]][moved];
           const sizes = { ring_slots: evaluate(slots, this.symbols), scratch_slots: this.scratchSlots[moved] };
@@ -155,7 +167,9 @@ export class Plan {
         if (workgroups.includes(0)) return [];
         const parameter = ([name, formula]) => [name, evaluate(formula, symbols)];
         const parameters = Object.fromEntries(Object.entries(choice.parameters).map(parameter));
-        return [{ kernel: choice.kernel, workgroups, parameters, bound: (name) => this.nameOf(bindings[name], kind, layer) }];
+        return [
+          { kernel: choice.kernel, workgroups, parameters, bound: (name) => this.nameOf(bindings[name], kind, layer) },
+        ];
       });
     const { before, layer, classOf, after } = phases[kind];
     const layers = Array.from({ length: model.layers }, (_, l) => callsOf(layer[classOf[l]], l));
@@ -172,7 +186,8 @@ export class Plan {
     for (let row = base; row < rows.length; row++) {
       const tile = tiles.at(-1);
       // A prefill tile holds originals or hidden tokens, which see different ranges of keys.
-      const joins = tile !== undefined && tile[1] < most && (kind === "decode" || groupOf(rows[tile[0]]) === groupOf(rows[row]));
+      const joins =
+        tile !== undefined && tile[1] < most && (kind === "decode" || groupOf(rows[tile[0]]) === groupOf(rows[row]));
       if (joins) tile[1]++;
       else tiles.push([row, 1, 1, 0]);
     }
@@ -187,7 +202,10 @@ export class Plan {
       case "table":
         return source.name;
       case "weight":
-        return weightName(this.manifest.weights.find(({ name }) => name === source.name), layer);
+        return weightName(
+          this.manifest.weights.find(({ name }) => name === source.name),
+          layer,
+        );
       case "control":
         return `control of ${phase}`;
       case "decode-control":

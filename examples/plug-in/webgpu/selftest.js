@@ -14,7 +14,9 @@ export async function runSelfTest(device, read) {
   for (const [step, expected] of test.logits.entries()) {
     const position = test.prefill - 1 + step;
     const logits =
-      step === 0 ? await model.prefill(test.ids.slice(0, test.prefill)) : await model.decode(test.ids[position], position);
+      step === 0
+        ? await model.prefill(test.ids.slice(0, test.prefill))
+        : await model.decode(test.ids[position], position);
     for (const [id, value] of expected.entries()) {
       const distance = Math.abs(logits[id] - value);
       difference = distance <= difference ? difference : distance; // so that a NaN is not lost

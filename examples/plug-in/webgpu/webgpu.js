@@ -18,7 +18,8 @@ export async function loadPackage(device, read, weights, sizes) {
     device.queue.writeBuffer(buffer, 0, words);
     return buffer;
   };
-  for (const [label, size] of plan.buffers) buffers.set(label, device.createBuffer({ label, size, usage: usage.storage }));
+  for (const [label, size] of plan.buffers)
+    buffers.set(label, device.createBuffer({ label, size, usage: usage.storage }));
   for (const info of manifest.weights) {
     const layers = info.perLayer ? (info.layers ?? Array(manifest.model.layers).keys()) : [undefined];
     for (const layer of layers) {
@@ -31,7 +32,15 @@ export async function loadPackage(device, read, weights, sizes) {
 
   const pipelines = new Map();
   const pipelineOf = (name) => {
-    if (!pipelines.has(name)) pipelines.set(name, compile(device, manifest.kernels.find((info) => info.name === name), read));
+    if (!pipelines.has(name))
+      pipelines.set(
+        name,
+        compile(
+          device,
+          manifest.kernels.find((info) => info.name === name),
+          read,
+        ),
+      );
     return pipelines.get(name);
   };
 
@@ -43,7 +52,9 @@ export async function loadPackage(device, read, weights, sizes) {
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
     const parameters = calls.map((call, at) => parameterBlock(compiled[at].info, call.parameters));
-    const uniforms = parameters.map((block) => (block.byteLength === 0 ? undefined : upload("parameters", block, usage.uniform)));
+    const uniforms = parameters.map((block) =>
+      block.byteLength === 0 ? undefined : upload("parameters", block, usage.uniform),
+    );
     for (const [at, call] of calls.entries()) {
       const { info, pipeline, layout } = compiled[at];
       const bound = info.bindings.map(({ name }) => buffers.get(call.bound(name)));
@@ -94,7 +105,11 @@ function parameterBlock({ parameterBytes, parameters }, values) {
 
 /** Cosines and sines of a rotation table, f32 [rows][pairs][2]; in float64, which WGSL has not. */
 function rotations({ frequencies, amplitude, over, index }, rows) {
-  const angles = Array.from({ length: rows }, (_, row) => evaluate(index, over === "pos" ? { pos: row } : { copy: row + 1 }));
+  const angles = Array.from({ length: rows }, (_, row) =>
+    evaluate(index, over === "pos" ? { pos: row } : { copy: row + 1 }),
+  );
   const scale = over === "pos" ? amplitude : 1;
-  return Float32Array.from(angles.flatMap((at) => frequencies.flatMap((f) => [Math.cos(at * f) * scale, Math.sin(at * f) * scale])));
+  return Float32Array.from(
+    angles.flatMap((at) => frequencies.flatMap((f) => [Math.cos(at * f) * scale, Math.sin(at * f) * scale])),
+  );
 }
