@@ -3,6 +3,7 @@ import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { FloatType } from "../../ir/kernel/types.js";
 import type { AttentionShape } from "../attention/options.js";
 import type { ElementExpression, Operand } from "../elementwise/element-expression.js";
+import type { Quantised } from "./quantised-weights.js";
 
 /**
  * A product of input rows with one or more weight matrices, with what is fused around it:
@@ -21,6 +22,8 @@ export interface LinearOptions {
   readonly matrices: number;
   /** Element type of the weights; sums are always f32. */
   readonly element: FloatType;
+  /** The weights are small integers with scales, not floats of type `element`. */
+  readonly quantised?: Quantised;
   /** RMS norm of the input row, folded into the product. */
   readonly norm?: { readonly epsilon: number; readonly weight: boolean };
   /** The input rows still lie in the splits of decode attention, and every workgroup merges them for itself. Skinny kernels only. */
@@ -42,9 +45,9 @@ export function vectorType(element: FloatType, length: number): ValueType {
   return vectorOf(element, vectorWidth(length));
 }
 
-/** `linear_norm_pair_128_to_384_f16`: what is fused, the shape, and the weights' type where it is not f32. */
+/** `linear_norm_pair_128_to_384_f16`: what is fused, the shape, and the weights' type where it is not f32 (`int4x32`: 4 bits, groups of 32). */
 export function linearName(options: LinearOptions): string {
-  const { inputs, outputs, matrices, element, norm, bias, operands, outputRows } = options;
+  const { inputs, outputs, matrices, element, norm, bias, operands, outputRows, quantised } = options;
   return [
     "linear",
     norm && (norm.weight ? "norm" : "unit_norm"),
@@ -55,7 +58,7 @@ export function linearName(options: LinearOptions): string {
     operands.some(({ name }) => name !== "output") && "operands",
     outputRows === "packed" && "packed",
     `${inputs}_to_${outputs}`,
-    element !== "f32" && element,
+    quantised ? `int${quantised.bits}x${quantised.group}` : element !== "f32" && element,
   ]
     .filter(Boolean)
     .join("_");

@@ -13,6 +13,7 @@ import {
   inverseSqrt,
   type KernelBuilder,
   min,
+  select,
   type Value,
   vectorOf,
 } from "../../ir/kernel/builder.js";
@@ -24,6 +25,7 @@ import { eachOwn, sumOverWorkgroup } from "../reduce.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
 import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
+import { wordsOfLoad, wordsOfRow } from "./quantised-weights.js";
 import { bindWeights } from "./weight-reader.js";
 
 /** Block sizes that have a kernel; other numbers of rows are rounded up, and more than 16 take several blocks. */
@@ -56,16 +58,16 @@ export function skinnyLinear(options: SkinnyLinearOptions): Kernel {
 }
 
 /**
- * A large GPU needs some megabytes of loads under way to use its bandwidth. Every invocation has one vector per column in flight, so
- * narrow outputs take larger workgroups; no workgroup is larger than a row of the input has vectors.
+ * A large GPU needs some megabytes of loads under way to use its bandwidth. Every invocation has one load per column in flight, so
+ * narrow outputs take larger workgroups; no workgroup is larger than a row of weights has loads.
  */
-function workgroupSize(options: LinearOptions): number {
-  const { inputs, outputs, matrices, capabilities } = options;
-  const vectors = inputs / inputVector(options);
+function workgroupSize(options: SkinnyLinearOptions): number {
+  const { outputs, matrices, capabilities } = options;
+  const blocks = blocksOfRow(options);
   const wanted = wantedInvocations / (outputs * matrices);
   let size = 64;
   while (size < wanted && size < 256) size *= 2;
-  while (size > 32 && size > vectors) size /= 2;
+  while (size > 32 && size > blocks) size /= 2;
   return Math.min(size, capabilities.limits.maxWorkgroupSize);
 }
 
@@ -83,7 +85,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
   const partBase = k.param("part_base");
 
   const input = bindInput(k, options, vectors);
-  const weights = bindWeights(k, options, width, partBase);
+  const weights = bindWeights(k, options, width, partBase, wordsOf(options));
   const normWeight = norm?.weight ? k.read("norm_weight", type, "weight") : undefined;
   const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
   const output = k.readWrite("output", "f32");
@@ -111,10 +113,13 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
       const blocks = weightRows.map((row, place) => row.load(i, present[place % columns]));
       for (let part = 0; part < weights.vectors; part++) {
         const own = blocks.map((block) => block(part));
-        const at = i.mul(weights.vectors).add(part);
-        const gain = normWeight && k.let("gain", normWeight.at(at));
+        const at = weights.vectors === 1 ? i : k.let("at", i.mul(weights.vectors).add(part));
+        // Behind the end of the row, the last vector is read and not used.
+        const inRow = weights.whole ? at : k.let("at_most", min(at, vectors - 1));
+        const gain = normWeight && k.let("gain", normWeight.at(inRow));
         for (let row = 0; row < rows; row++) {
-          const raw = k.let("x", input(inputRows[row]!, at));
+          const read = input(inputRows[row]!, inRow);
+          const raw = k.let("x", weights.whole ? read : select(at.lt(vectors), read, 0));
           if (norm) squares[row]!.set(squares[row]!.add(product(raw, raw)));
           const x = gain ? k.let("scaled", raw.mul(gain)) : raw;
           own.forEach((w, place) => {
@@ -155,7 +160,18 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
   });
 }
 
-/** Elements of one load. Attention's splits are laid out by head, so a vector may not straddle two heads there. */
+/** Loads of a row of weights. */
+function blocksOfRow(options: SkinnyLinearOptions): number {
+  const { inputs, quantised } = options;
+  return quantised ? wordsOfRow(inputs, quantised.bits) / wordsOf(options) : inputs / inputVector(options);
+}
+
+/** Words of one load of quantised weights. */
+function wordsOf({ inputs, quantised, rows }: SkinnyLinearOptions): 1 | 2 | 4 {
+  return quantised ? wordsOfLoad(inputs, quantised, rows) : 1;
+}
+
+/** Elements of one load of the input. Attention's splits are laid out by head, so a vector may not straddle two heads there. */
 function inputVector({ inputs, merge }: LinearOptions): 1 | 2 | 4 {
   return merge ? headVector(merge.width) : vectorWidth(inputs);
 }

@@ -8,6 +8,7 @@ import { constantOf, type KernelBuilder, type Memory, type Value, vectorOf } fro
 import { widthOf } from "../../ir/kernel/types.js";
 import { fourInputs } from "./four-inputs.js";
 import type { LinearOptions } from "./options.js";
+import { bindQuantised } from "./quantised-weights.js";
 
 export interface WeightReader {
   /** Blocks of a row. */
@@ -35,9 +36,17 @@ export type WeightBlock = (index: number) => Value;
  *
  * @param width components of a vector of the input
  * @param partBase the first row of what is bound
+ * @param words of a load, where weights are quantised
  */
-export function bindWeights(k: KernelBuilder, options: LinearOptions, width: 1 | 2 | 4, partBase: Value): WeightReader {
-  const { inputs, element } = options;
+export function bindWeights(
+  k: KernelBuilder,
+  options: LinearOptions,
+  width: 1 | 2 | 4,
+  partBase: Value,
+  words: 1 | 2 | 4 = 1,
+): WeightReader {
+  const { inputs, element, quantised } = options;
+  if (quantised !== undefined) return bindQuantised(k, options, quantised, width, words, partBase);
   const weight = k.read("weight", vectorOf(element, width), "weight");
   const vectors = inputs / width;
   return {
