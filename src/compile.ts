@@ -3,6 +3,7 @@
  */
 import { cudaCapabilities } from "./backends/cuda/capabilities.js";
 import { emitCuda } from "./backends/cuda/module.js";
+import { cudaPreamble, preambleName } from "./backends/cuda/preamble.js";
 import { emitWgsl } from "./backends/wgsl/module.js";
 import { type Diagnostic, DiagnosticCollector, DiagnosticError } from "./diagnostics/diagnostic.js";
 import { checkModel } from "./dsl/check/check-model.js";
@@ -20,7 +21,7 @@ import { graphPipeline } from "./passes/pipeline.js";
 import type { Manifest } from "./runtime/manifest.js";
 import { completeManifest } from "./schedule/complete-manifest.js";
 import { scheduleFacts } from "./schedule/facts.js";
-import { type PrintedKernel, printKernel } from "./schedule/kernel-info.js";
+import { type PackageText, type PrintedKernel, printKernel } from "./schedule/kernel-info.js";
 import { schedule } from "./schedule/schedule.js";
 import type { SourceFile } from "./source/source-file.js";
 import { generator } from "./version.js";
@@ -37,10 +38,13 @@ export interface CompileOptions {
   readonly trace?: PassTrace;
 }
 
+/** What CUDA kernels include, beside them in the package. */
+const cudaHeader = { file: `kernels/${preambleName}`, print: cudaPreamble };
+
 /** How kernels are spelled for a target, and what all of its devices can do. */
 const targets = {
-  webgpu: { language: "wgsl", emit: emitWgsl, capabilities: portableCapabilities },
-  cuda: { language: "cuda", emit: emitCuda, capabilities: cudaCapabilities },
+  webgpu: { language: "wgsl", emit: emitWgsl, capabilities: portableCapabilities, headers: [] },
+  cuda: { language: "cuda", emit: emitCuda, capabilities: cudaCapabilities, headers: [cudaHeader] },
 } as const;
 
 export interface Timing {
@@ -62,13 +66,15 @@ export interface Program {
   readonly manifest: Manifest;
   /** Texts as the package carries them, in the order of the manifest. */
   readonly kernels: readonly PrintedKernel[];
+  /** What they include. */
+  readonly headers: readonly PackageText[];
   /** The same kernels as the interpreter runs them. */
   readonly kernelPrograms: readonly Kernel[];
 }
 
 /** Compiles the model of a file. The same input gives the same output, to the byte. */
 export function compileSource(source: SourceFile, options: CompileOptions): Compilation {
-  const { language, emit, capabilities } = targets[options.target];
+  const { language, emit, capabilities, headers: headersOf } = targets[options.target];
   const collector = new DiagnosticCollector();
   const timings: Timing[] = [];
   const timed = stopwatch(timings);
@@ -90,9 +96,10 @@ export function compileSource(source: SourceFile, options: CompileOptions): Comp
       schedule(graph, scheduleFacts(facts, graph), { capabilities, ...options }),
     );
     const kernels = timed("emit", () => scheduled.kernels.map((kernel) => printKernel(kernel, language, emit)));
+    const headers = headersOf.map(({ file, print }) => ({ file, text: print() }));
     const identity = { source: source.name, generator, target: options.target };
-    const manifest = completeManifest(graph, scheduled, kernels, identity);
-    const program = { graph, facts, manifest, kernels, kernelPrograms: scheduled.kernels };
+    const manifest = completeManifest(graph, scheduled, kernels, identity, headers);
+    const program = { graph, facts, manifest, kernels, headers, kernelPrograms: scheduled.kernels };
     return { diagnostics: collector.diagnostics, timings, program };
   } catch (error) {
     // A stage that cannot go on (a relation too hard to analyse) says why in the user's terms.

@@ -3,8 +3,9 @@ import type { Graph } from "../ir/graph/ops.js";
 import { printPredicate } from "../ir/graph/text/predicate-text.js";
 import type { Manifest } from "../runtime/manifest.js";
 import { manifestVersion } from "../runtime/manifest.js";
-import { type PrintedKernel, requirementsOf } from "./kernel-info.js";
+import { type PackageText, type PrintedKernel, requirementsOf } from "./kernel-info.js";
 import type { Schedule } from "./schedule.js";
+import { sha256 } from "./sha256.js";
 
 export interface PackageIdentity {
   /** The `.phd` file, as given to the compiler. */
@@ -21,6 +22,7 @@ export function completeManifest(
   { manifest }: Schedule,
   kernels: readonly PrintedKernel[],
   { source, generator, target }: PackageIdentity,
+  headers: readonly PackageText[] = [],
 ): Manifest {
   const { vocab, layers, weights, ...scheduled } = manifest;
   const infos = kernels.map(({ info }) => info);
@@ -44,7 +46,11 @@ export function completeManifest(
     ...scheduled,
     weights,
     kernels: infos,
+    ...(target === "cuda" && {
+      modules: { headers: headers.map(({ file, text }) => ({ file, sha256: sha256(text) })) },
+    }),
     requires: requirementsOf(
+      target,
       infos,
       whole.map(({ rows, columns, element }) => rows * columns * elementBytes[element]),
     ),

@@ -10,6 +10,12 @@ export interface PrintedKernel {
   readonly text: string;
 }
 
+/** A text of a package that is no kernel: what kernels include. */
+export interface PackageText {
+  readonly file: string;
+  readonly text: string;
+}
+
 export function printKernel(
   kernel: Kernel,
   language: KernelInfo["language"],
@@ -35,7 +41,7 @@ export function printKernel(
     parameterBytes: paramsSize(kernel),
     workgroupSize: [kernel.workgroupSize, 1, 1],
     sharedMemoryBytes: kernel.arrays.reduce((sum, { type, length }) => sum + bytesOf(type) * length, 0),
-    features: kernel.requires.map((capability) => features[capability]),
+    features: kernel.requires.map((capability) => (language === "wgsl" ? webgpuFeatures[capability] : capability)),
   };
   return { info, text };
 }
@@ -50,7 +56,7 @@ const roles: Readonly<Record<BufferRole, KernelInfo["bindings"][number]["role"]>
 };
 
 /** The names of features as WebGPU spells them, where it has them. */
-const features: Readonly<Record<Kernel["requires"][number], string>> = {
+const webgpuFeatures: Readonly<Record<Kernel["requires"][number], string>> = {
   subgroups: "subgroups",
   f16: "shader-f16",
   bf16: "bf16",
@@ -58,31 +64,50 @@ const features: Readonly<Record<Kernel["requires"][number], string>> = {
   "async-copy": "async-copy",
 };
 
-/** Features and limits that all kernels together need; limits that every WebGPU device offers are left out. */
-export function requirementsOf(kernels: readonly KernelInfo[], weightBytes: readonly number[]): Manifest["requires"] {
+/** Features and limits that all kernels together need; limits that every device of the target offers are left out. */
+export function requirementsOf(
+  target: Manifest["target"],
+  kernels: readonly KernelInfo[],
+  weightBytes: readonly number[],
+): Manifest["requires"] {
   const most = (of: (kernel: KernelInfo) => number) => Math.max(0, ...kernels.map(of));
+  const threads = most(({ workgroupSize: [x, y, z] }) => x * y * z);
+  const sharedBytes = most(({ sharedMemoryBytes }) => sharedMemoryBytes);
   const largestWeight = Math.max(0, ...weightBytes);
-  const limits = {
-    maxComputeInvocationsPerWorkgroup: most(({ workgroupSize: [x, y, z] }) => x * y * z),
-    maxComputeWorkgroupSizeX: most(({ workgroupSize: [x] }) => x),
-    maxComputeWorkgroupStorageSize: most(({ sharedMemoryBytes }) => sharedMemoryBytes),
-    maxStorageBuffersPerShaderStage: most(({ bindings }) => bindings.length),
-    maxStorageBufferBindingSize: largestWeight,
-    maxBufferSize: largestWeight,
-  };
-  const beyondDefault = Object.entries(limits).filter(([name, value]) => value > defaults[name as keyof typeof limits]);
+  const limits: Readonly<Record<string, number>> =
+    target === "cuda"
+      ? {
+          computeCapability: leastComputeCapability,
+          maxThreadsPerBlock: threads,
+          maxSharedMemoryPerBlock: sharedBytes,
+        }
+      : {
+          maxComputeInvocationsPerWorkgroup: threads,
+          maxComputeWorkgroupSizeX: most(({ workgroupSize: [x] }) => x),
+          maxComputeWorkgroupStorageSize: sharedBytes,
+          maxStorageBuffersPerShaderStage: most(({ bindings }) => bindings.length),
+          maxStorageBufferBindingSize: largestWeight,
+          maxBufferSize: largestWeight,
+        };
+  const offered = guaranteed[target];
   return {
     features: [...new Set(kernels.flatMap((kernel) => kernel.features))].sort(),
-    limits: Object.fromEntries(beyondDefault),
+    limits: Object.fromEntries(Object.entries(limits).filter(([name, value]) => value > (offered[name] ?? 0))),
   };
 }
 
-/** What the WebGPU standard guarantees. */
-const defaults = {
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupSizeX: 256,
-  maxComputeWorkgroupStorageSize: 16384,
-  maxStorageBuffersPerShaderStage: 8,
-  maxStorageBufferBindingSize: 128 * 1024 * 1024,
-  maxBufferSize: 256 * 1024 * 1024,
-} as const;
+/** As in sm_80: the first with bf16 on matrix units and copies beside computation. */
+const leastComputeCapability = 80;
+
+/** What the WebGPU standard guarantees, and what every CUDA device of the last ten years has. */
+const guaranteed: Readonly<Record<Manifest["target"], Readonly<Record<string, number>>>> = {
+  webgpu: {
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupSizeX: 256,
+    maxComputeWorkgroupStorageSize: 16384,
+    maxStorageBuffersPerShaderStage: 8,
+    maxStorageBufferBindingSize: 128 * 1024 * 1024,
+    maxBufferSize: 256 * 1024 * 1024,
+  },
+  cuda: { maxThreadsPerBlock: 1024, maxSharedMemoryPerBlock: 48 * 1024 },
+};
