@@ -4,6 +4,7 @@
 import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
 import { type FloatDtype, isFloatDtype } from "./dtype.js";
 import { OutOfMemory, WeightsError } from "./errors.js";
+import { fragmentLength } from "./fragments.js";
 import type { Element, Manifest, WeightInfo } from "./manifest.js";
 import { nearestName } from "./nearest-name.js";
 import { elementBytes, roundUp, type SizeLimits } from "./shape.js";
@@ -26,7 +27,7 @@ export interface PackedWeight {
 /** A run of bytes of a source tensor in a packed weight. */
 export interface Placement {
   readonly weight: PackedWeight;
-  /** Where the tensor starts in the packed weight, in elements. */
+  /** Where the tensor starts among the elements of the stacked rows, before they are laid out. */
   readonly element: number;
 }
 
@@ -46,10 +47,19 @@ function layersOf(manifest: Manifest, info: WeightInfo): readonly (number | unde
   return info.layers ?? Array.from({ length: manifest.model.layers }, (_, layer) => layer);
 }
 
+/** Bytes of a row of a packed weight, padding included, and how many rows it has with padding. */
+export function packedShape({ rows, columns, element, layout = "rows" }: WeightInfo): {
+  readonly rows: number;
+  readonly rowBytes: number;
+} {
+  const padded = layout === "fragments" ? fragmentLength : (length: number) => length;
+  return { rows: padded(rows), rowBytes: padded(columns) * elementBytes[element] };
+}
+
 function splitIntoParts(info: WeightInfo, limit: number): readonly WeightPart[] {
-  const { rows, columns, element, name } = info;
-  const rowBytes = columns * elementBytes[element];
-  const whole = roundUp(rows * rowBytes);
+  const { rows, name } = info;
+  const { rows: packedRows, rowBytes } = packedShape(info);
+  const whole = roundUp(packedRows * rowBytes);
   if (whole <= limit) return [{ base: 0, rows, bytes: whole }];
 
   const most = Math.floor(limit / rowBytes / splitRows) * splitRows;
@@ -62,7 +72,7 @@ function splitIntoParts(info: WeightInfo, limit: number): readonly WeightPart[] 
   const parts: WeightPart[] = [];
   for (let base = 0; base < rows; base += most) {
     const count = Math.min(most, rows - base);
-    parts.push({ base, rows: count, bytes: roundUp(count * rowBytes) });
+    parts.push({ base, rows: count, bytes: roundUp(Math.min(most, packedRows - base) * rowBytes) });
   }
   return parts;
 }

@@ -4,8 +4,18 @@
 import type { Checkpoint, CheckpointTensor, LoadProgress } from "./checkpoint.js";
 import type { ComputeDevice, DeviceBuffer } from "./compute-device.js";
 import { convertFloats, dtypeBytes, type FloatDtype } from "./dtype.js";
+import { scatterFragments } from "./fragments.js";
 import type { WeightInfo } from "./manifest.js";
-import { findMisfits, type PackedWeight, type Placement, placementsOf, storedAs, type WeightPart } from "./packing.js";
+import {
+  findMisfits,
+  type PackedWeight,
+  type Placement,
+  packedShape,
+  placementsOf,
+  storedAs,
+  tensorName,
+  type WeightPart,
+} from "./packing.js";
 import { elementBytes } from "./shape.js";
 
 /** Bytes read from a checkpoint at a time. A multiple of every element size, and of the four bytes that writes to a buffer count in. */
@@ -33,7 +43,7 @@ export async function uploadWeights(
   if (misfit !== undefined) throw misfit;
 
   const placements = placementsOf(weights);
-  const writer = new WeightWriter(device, buffersOf);
+  const writer = new WeightWriter(device, buffersOf, checkpoint);
   const wanted = [...checkpoint.tensors.values()].filter(({ name }) => placements.has(name));
   const totalBytes = wanted.reduce((total, { byteLength }) => total + byteLength, 0);
   let bytes = 0;
@@ -47,20 +57,24 @@ export async function uploadWeights(
       await writer.keepPace();
     }
   }
-  writer.flush();
   await device.settled();
 }
 
 class WeightWriter {
   readonly #device: ComputeDevice;
   readonly #buffersOf: PartBuffers;
-  /** Weights with a source that begins or ends inside a word of four bytes (odd vectors in 16 bits), put together on the host. */
-  readonly #staged = new Map<PackedWeight, Uint8Array<ArrayBuffer>>();
+  readonly #checkpoint: Checkpoint;
+  /**
+   * Weights that are put together on the host: fragments, and those with a source that begins or ends inside a word of four bytes (odd
+   * vectors in 16 bits). They go to the device as soon as all of their elements are there.
+   */
+  readonly #staged = new Map<PackedWeight, StagedWeight>();
   #queued = 0;
 
-  constructor(device: ComputeDevice, buffersOf: PartBuffers) {
+  constructor(device: ComputeDevice, buffersOf: PartBuffers, checkpoint: Checkpoint) {
     this.#device = device;
     this.#buffersOf = buffersOf;
+    this.#checkpoint = checkpoint;
   }
 
   /** Writes a piece of a tensor, from its byte `start`, to its place. */
@@ -68,23 +82,38 @@ class WeightWriter {
     const dtype = tensor.dtype as FloatDtype;
     const size = elementBytes[weight.info.element];
     const bytes = convertFloats(piece, dtype, storedAs(weight.info.element));
-    const offset = (element + start / dtypeBytes[dtype]) * size;
-    if (fillsWords(weight.info)) this.#toDevice(weight, offset, bytes);
-    else this.#stage(weight, offset, bytes);
+    const first = element + start / dtypeBytes[dtype];
+    if (fillsWords(weight.info)) this.#toDevice(weight, first * size, bytes);
+    else this.#stage(weight, first, bytes);
   }
 
-  #stage(weight: PackedWeight, offset: number, bytes: Uint8Array): void {
-    const { rows, columns, element } = weight.info;
-    let whole = this.#staged.get(weight);
-    if (whole === undefined) {
-      whole = new Uint8Array(Math.ceil((rows * columns * elementBytes[element]) / 4) * 4);
-      this.#staged.set(weight, whole);
+  /** Takes elements of a weight, from number `first` on. */
+  #stage(weight: PackedWeight, first: number, bytes: Uint8Array): void {
+    const { columns, element, layout } = weight.info;
+    let staged = this.#staged.get(weight);
+    if (staged === undefined) {
+      const { rows, rowBytes } = packedShape(weight.info);
+      staged = { bytes: new Uint8Array(Math.ceil((rows * rowBytes) / 4) * 4), missing: this.#elementsOf(weight) };
+      this.#staged.set(weight, staged);
     }
-    whole.set(bytes, offset);
+    const size = elementBytes[element];
+    if (layout === "fragments") scatterFragments(halvesOf(staged.bytes), halvesOf(bytes), first, columns);
+    else staged.bytes.set(bytes, first * size);
+    staged.missing -= bytes.byteLength / size;
+    if (staged.missing > 0) return;
+    this.#toDevice(weight, 0, staged.bytes);
+    this.#staged.delete(weight);
+  }
+
+  /** Elements that the checkpoint has for a weight; the others are zeros. */
+  #elementsOf({ info, layer }: PackedWeight): number {
+    return info.sources
+      .filter(({ tensor }) => this.#checkpoint.tensors.has(tensorName(tensor, layer)))
+      .reduce((total, { shape }) => total + shape.reduce((product, size) => product * size, 1), 0);
   }
 
   #toDevice(weight: PackedWeight, offset: number, bytes: Uint8Array): void {
-    const rowBytes = weight.info.columns * elementBytes[weight.info.element];
+    const { rowBytes } = packedShape(weight.info);
     for (const [index, part] of weight.parts.entries()) {
       const { from, to } = overlap(part, rowBytes, offset, offset + bytes.byteLength);
       if (from >= to) continue;
@@ -101,11 +130,17 @@ class WeightWriter {
     this.#queued = 0;
     await this.#device.settled();
   }
+}
 
-  flush(): void {
-    for (const [weight, bytes] of this.#staged) this.#toDevice(weight, 0, bytes);
-    this.#staged.clear();
-  }
+interface StagedWeight {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  missing: number;
+}
+
+/** The same bytes as halves; copied where they do not begin on one. */
+function halvesOf(bytes: Uint8Array): Uint16Array {
+  const at = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes);
+  return new Uint16Array(at.buffer, at.byteOffset, at.byteLength / 2);
 }
 
 /** The bytes of [start, end) of a packed weight that lie in a part; padding at the end of the last row may be among them. */
@@ -116,11 +151,14 @@ function overlap(part: WeightPart, rowBytes: number, start: number, end: number)
   };
 }
 
-/** Whether every source starts and ends on a multiple of four bytes of the packed weight, the unit of writes to a buffer. */
-function fillsWords({ sources, columns, element }: WeightInfo): boolean {
+/** Whether rows are written as they come: every source starts and ends on a multiple of four bytes of the packed weight, the unit of writes to a buffer. */
+function fillsWords({ sources, columns, element, layout = "rows" }: WeightInfo): boolean {
   const size = elementBytes[element];
-  return sources.every(
-    ({ row, shape }) =>
-      (row * columns * size) % 4 === 0 && (shape.reduce((product, d) => product * d, 1) * size) % 4 === 0,
+  return (
+    layout === "rows" &&
+    sources.every(
+      ({ row, shape }) =>
+        (row * columns * size) % 4 === 0 && (shape.reduce((product, d) => product * d, 1) * size) % 4 === 0,
+    )
   );
 }

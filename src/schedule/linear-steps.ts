@@ -2,6 +2,8 @@
 import { add, ceilDiv, type Expr, eq, le, max, min, sub } from "../ir/expr.js";
 import type { FusedLinear, RowClass } from "../ir/graph/ops.js";
 import type { FloatType } from "../ir/kernel/types.js";
+import { tileSide } from "../kernels/linear/matrix-fragments.js";
+import { matrixSkinnyColumns, matrixSkinnyLinear, matrixSkinnyRows } from "../kernels/linear/matrix-skinny.js";
 import type { LinearOptions } from "../kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
@@ -48,7 +50,7 @@ function describeProduct(shop: Workshop, situation: Situation, op: FusedLinear):
   const outputs = pair ? sizes[0]! : sizes.reduce((a, b) => a + b, 0);
   const output = places.bufferOf(op.results[0]!.id);
   const { expression, operands, bindings } = bindExpression(shop, situation, op.epilogue, output, outputs);
-  const matrix = weights.matrix(op.weights, layers, pair);
+  const matrix = weights.matrix(op.weights, layers, { together: pair, layout: weights.productLayout });
   const hasBias = biases.some((bias) => bias !== undefined);
   // Parts of a concatenation that have no bias get zeros.
   const biasParts = biases.map((bias, index) => bias ?? { zeros: sizes[index]! });
@@ -87,13 +89,15 @@ function linearStep(shop: Workshop, op: FusedLinear, product: Product, call: Lin
   // Bound in parts, a step computes the columns that its part and its run have in common.
   const columns = matrix.splittable ? columnsOfPart(run, options.outputs) : run;
   // A run of columns ends where a matrix ends, and a part of a split one at a multiple of far more rows.
-  const wholeBlocks = sizes.every((size) => size % skinnyColumns(options) === 0);
+  const tiled = matrix.layout === "fragments";
+  const block = tiled ? tileSide : skinnyColumns(options);
+  const extent = { columns: columns.count, wholeBlocks: sizes.every((size) => size % block === 0), mostRows };
   return finishStep({
     name,
     op,
     rows: run.rows,
     ...(when !== undefined && { when }),
-    choices: linearChoices(shop, options, { columns: columns.count, wholeBlocks, mostRows }),
+    choices: tiled ? matrixChoices(shop, options, extent) : linearChoices(shop, options, extent),
     bindings: { ...input, ...bindings },
     parameters: {
       column_base: columns.base,
@@ -138,7 +142,7 @@ function columnsOfPart({ base, count }: ColumnRun, outputs: number): { base: Exp
 interface Extent {
   /** How many columns are computed. */
   readonly columns: Expr;
-  /** Whether every range of columns starts and ends at a block of the skinny kernel. */
+  /** Whether every range of columns starts and ends at a block of the skinny kernel, or at a tile of packed weights. */
   readonly wholeBlocks: boolean;
   /** More rows never come here. */
   readonly mostRows?: number;
@@ -169,6 +173,22 @@ function linearChoices(shop: Workshop, options: LinearOptions, { columns, wholeB
     ...choices,
     { kernel: tiled, workgroups: [ceilDiv(columns, linearTile), ceilDiv("row_count", linearTile), 1] },
   ];
+}
+
+/** The same on matrix units. A range of columns that begins inside a tile of weights may touch one more. */
+function matrixChoices({ kernels }: Workshop, options: LinearOptions, extent: Extent): Choice[] {
+  const columns = extent.wholeBlocks ? extent.columns : add(extent.columns, tileSide - 1);
+  const enough = matrixSkinnyRows.findIndex((rows) => rows >= (extent.mostRows ?? Number.POSITIVE_INFINITY));
+  const sizes = enough < 0 ? matrixSkinnyRows : matrixSkinnyRows.slice(0, enough + 1);
+  const choices = sizes.map((rows): Choice => {
+    const own = { ...options, rows };
+    return {
+      when: le("row_count", rows),
+      kernel: kernels.get("matrix-skinny-linear", own, matrixSkinnyLinear),
+      workgroups: [ceilDiv(columns, matrixSkinnyColumns(own)), ceilDiv("row_count", rows), 1],
+    };
+  });
+  return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
 }
 
 /** Whether the device can run the tiled kernel: it needs 256 invocations, and strips of every matrix in workgroup memory. */

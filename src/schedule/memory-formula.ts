@@ -9,6 +9,7 @@ import type {
   TableInfo,
   WeightInfo,
 } from "../runtime/manifest.js";
+import { packedShape } from "../runtime/packing.js";
 
 const bytesPerElement: Readonly<Record<Element, number>> = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4 };
 
@@ -27,9 +28,10 @@ export function memoryFormulas(parts: MemoryParts): Manifest["memory"] {
 
 function weightBytes({ weights, layers }: MemoryParts): number {
   return weights
-    .map(({ rows, columns, element, perLayer, layers: some }) => {
-      const copies = perLayer ? (some?.length ?? layers) : 1;
-      return rows * columns * bytesPerElement[element] * copies;
+    .map((info) => {
+      const copies = info.perLayer ? (info.layers?.length ?? layers) : 1;
+      const { rows, rowBytes } = packedShape(info);
+      return rows * rowBytes * copies;
     })
     .reduce((a, b) => a + b, 0);
 }

@@ -1,11 +1,11 @@
 /** Steps that work row by row: embedding, norms, elementwise expressions, copies. */
 import { ceilDiv, mul } from "../ir/expr.js";
 import type { Embed, MapOp, NormOp, RowClass } from "../ir/graph/ops.js";
+import { eachOp } from "../ir/graph/walk.js";
 import type { FloatType } from "../ir/kernel/types.js";
-import { embed } from "../kernels/elementwise/embed.js";
+import { embed, embedVector } from "../kernels/elementwise/embed.js";
 import { type MapOptions, map } from "../kernels/elementwise/map.js";
 import { norm } from "../kernels/elementwise/norm.js";
-import { vectorWidth } from "../kernels/linear/options.js";
 import type { Step } from "../runtime/manifest.js";
 import { bindExpression } from "./element-operands.js";
 import { type Copy, logitsBuffer } from "./place-values.js";
@@ -24,17 +24,22 @@ import {
 const perWorkgroup = 64;
 
 export function embedStep(shop: Workshop, op: Embed): Step {
-  const { kernels, weights, places, capabilities } = shop;
-  const table = weights.matrix([op.table], []);
-  const element = table.element as FloatType;
-  const vectors = table.columns / vectorWidth(table.columns);
+  const { graph, kernels, weights, places, capabilities } = shop;
+  // A table that the head multiplies with as well is kept once, as the head reads it.
+  const shared = [...eachOp(graph)].some(
+    (reader) => reader.kind === "fused-linear" && reader.weights.includes(op.table),
+  );
+  const table = weights.matrix([op.table], [], shared ? { layout: weights.productLayout } : {});
+  const fragments = table.layout === "fragments" ? { fragments: true } : {};
+  const options = { width: table.columns, element: table.element as FloatType, ...fragments };
+  const vectors = table.columns / embedVector(options);
   return finishStep({
     name: stepName("embed", op),
     op,
     rows: op.rows ?? "input",
     choices: [
       {
-        kernel: kernels.get("embed", { width: table.columns, element }, embed),
+        kernel: kernels.get("embed", options, embed),
         workgroups: flatWorkgroups(
           ceilDiv(mul("row_count", vectors), perWorkgroup),
           capabilities.limits.maxWorkgroupsPerDimension,

@@ -12,6 +12,7 @@ import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
 import type { FloatType } from "../ir/kernel/types.js";
 import { preferredTileRows } from "../kernels/attention/options.js";
+import { takesFragments } from "../kernels/linear/matrix-fragments.js";
 import type { BufferInfo, KeyStore, Manifest, Phase, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
 import type { KeyRetention, ScheduleFacts } from "./facts.js";
@@ -61,6 +62,7 @@ const tolerances = { f32: 2e-3, f16: 5e-2, bf16: 4e-1 } as const;
 
 export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOptions): Schedule {
   const { dtype, capabilities } = options;
+  const productLayout = takesFragments({ element: dtype, capabilities }) ? "fragments" : "rows";
   const groups = graph.groups;
   if (groups === undefined) throw new InternalError("tokens are not grouped");
   const loop = graph.body.ops.find((op) => op.kind === "layers");
@@ -70,7 +72,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
     ...{ graph, capabilities, cache: dtype },
     places: placeValues(graph),
     kernels: new KernelLibrary(),
-    weights: new WeightLibrary(graph, dtype, capabilities.limits.maxBindingSize),
+    weights: new WeightLibrary(graph, dtype, capabilities.limits.maxBindingSize, productLayout),
     tables: new TableLibrary(graph.copies),
     mergedBy: mergedAttentions(graph),
     tileRows: tileRowsOf(attentions, graph.copies),

@@ -5,12 +5,21 @@ import { InternalError } from "../diagnostics/diagnostic.js";
 import type { Graph, ValueId } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
 import { bytesOf, type FloatType } from "../ir/kernel/types.js";
+import { fragmentLength } from "../runtime/fragments.js";
 import type { Element, WeightInfo } from "../runtime/manifest.js";
 
 /** A tensor of the checkpoint, as the graph names it. */
 interface Tensor {
   readonly tensor: string;
   readonly shape: readonly number[];
+}
+
+type WeightLayout = NonNullable<WeightInfo["layout"]>;
+
+export interface MatrixUse {
+  /** The matrices belong to one output and cannot be bound in parts. */
+  readonly together?: boolean;
+  readonly layout?: WeightLayout;
 }
 
 /** Part of a packed vector: a tensor, or so many zeros where a concatenation has a gap. */
@@ -21,11 +30,15 @@ export class WeightLibrary {
   private readonly packed = new Map<string, { info: WeightInfo; readonly layers: Set<number> }>();
   private readonly names = new Set<string>();
 
-  /** `element`: how matrices are stored. `largestBinding`: matrices over so many bytes may be bound in parts. */
+  /**
+   * `element`: how matrices are stored. `largestBinding`: matrices over so many bytes may be bound in parts. `productLayout`: how those
+   * lie that products read.
+   */
   constructor(
     graph: Graph,
     private readonly element: FloatType,
     private readonly largestBinding: number,
+    readonly productLayout: WeightLayout = "rows",
   ) {
     const weights = [...eachOp(graph)].filter((op) => op.kind === "weight");
     this.tensors = new Map(
@@ -45,20 +58,23 @@ export class WeightLibrary {
    * Matrices [rows, columns] one after the other.
    *
    * @param layers the layers that use it; none for weights outside the layers
-   * @param together the matrices belong to one output and cannot be bound in parts
    */
-  matrix(values: readonly ValueId[], layers: readonly number[], together = false): WeightInfo {
+  matrix(values: readonly ValueId[], layers: readonly number[], use: MatrixUse = {}): WeightInfo {
+    const { together = false, layout = "rows" } = use;
     const tensors = values.map((value) => this.tensor(value));
     const columns = tensors[0]!.shape[1]!;
     let row = 0;
     const sources = tensors.map(({ tensor, shape }) => {
+      // A product with several matrices finds each at the beginning of a tile.
+      if (together && layout === "fragments") row = fragmentLength(row);
       const source = { tensor, shape, row };
       row += shape[0]!;
       return source;
     });
     const bytes = row * columns * bytesOf(this.element);
     const splittable = !together && bytes > this.largestBinding;
-    return this.add({ element: this.element, rows: row, columns, sources, splittable }, layers);
+    const tiled = layout === "rows" ? {} : { layout };
+    return this.add({ element: this.element, rows: row, columns, ...tiled, sources, splittable }, layers);
   }
 
   /** Vectors one after the other. They are small and enter sums and norms, so they stay f32. */
@@ -83,15 +99,14 @@ export class WeightLibrary {
   }
 
   private add(
-    content: Pick<WeightInfo, "rows" | "columns" | "sources" | "splittable"> & { element: Element },
+    content: Pick<WeightInfo, "rows" | "columns" | "layout" | "sources" | "splittable"> & { element: Element },
     layers: readonly number[],
   ) {
     const key = JSON.stringify(content);
     let entry = this.packed.get(key);
     if (entry === undefined) {
-      const { element, rows, columns, sources, splittable } = content;
-      const perLayer = sources.some(({ tensor }) => tensor.includes("{l}"));
-      const info = { name: this.uniqueName(sources), perLayer, element, rows, columns, sources, splittable };
+      const perLayer = content.sources.some(({ tensor }) => tensor.includes("{l}"));
+      const info = { name: this.uniqueName(content.sources), perLayer, ...content };
       entry = { info, layers: new Set() };
       this.packed.set(key, entry);
     }

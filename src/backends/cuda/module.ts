@@ -54,7 +54,8 @@ function writeFunction(kernel: Kernel, spelling: Spelling, writer: Writer): void
     ({ name, type, access }) => `buffer<${access === "read" ? "const " : ""}${type}> ${names.get(name)!}`,
   );
   if (kernel.params.length > 0) parameters.push(`const ${kernel.name}_params params`);
-  writer.line(`extern "C" __global__ void __launch_bounds__(${kernel.workgroupSize})`);
+  const bounds = [kernel.workgroupSize, ...(kernel.resident === undefined ? [] : [kernel.resident])].join(", ");
+  writer.line(`extern "C" __global__ void __launch_bounds__(${bounds})`);
   writer.line(`${kernel.name}(${parameters.join(", ")}) {`);
   writer.indented(() => {
     for (const { name, type, length } of kernel.arrays) {

@@ -2,8 +2,16 @@
 import { InternalError } from "../../diagnostics/diagnostic.js";
 import type { Checkpoint } from "../../runtime/checkpoint.js";
 import { convertFloats, type FloatDtype } from "../../runtime/dtype.js";
+import { scatterFragments } from "../../runtime/fragments.js";
 import type { Manifest, WeightInfo } from "../../runtime/manifest.js";
-import { findMisfits, type PackedWeight, planWeights, storedAs, tensorName } from "../../runtime/packing.js";
+import {
+  findMisfits,
+  type PackedWeight,
+  packedShape,
+  planWeights,
+  storedAs,
+  tensorName,
+} from "../../runtime/packing.js";
 import { elementBytes } from "../../runtime/shape.js";
 
 /** The file that holds all packed weights, in the order of the manifest and of the layers. */
@@ -57,8 +65,8 @@ export async function packWeights(
 }
 
 async function packOne({ info, layer }: PackedWeight, checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
-  const rowBytes = info.columns * elementBytes[info.element];
-  const bytes = new Uint8Array(info.rows * rowBytes);
+  const shape = packedShape(info);
+  const bytes = new Uint8Array(shape.rows * shape.rowBytes);
   for (const { tensor, row, zeros } of info.sources) {
     const name = tensorName(tensor, layer);
     const source = checkpoint.tensors.get(name);
@@ -67,7 +75,13 @@ async function packOne({ info, layer }: PackedWeight, checkpoint: Checkpoint): P
       throw new InternalError(`the misfit ${name} went unnoticed`);
     }
     const converted = convertFloats(await checkpoint.read(source), source.dtype as FloatDtype, storedAs(info.element));
-    bytes.set(converted, row * rowBytes);
+    const first = row * info.columns;
+    if (info.layout === "fragments") {
+      const elements = new Uint16Array(converted.buffer, converted.byteOffset, converted.byteLength / 2);
+      scatterFragments(new Uint16Array(bytes.buffer), elements, first, info.columns);
+    } else {
+      bytes.set(converted, first * elementBytes[info.element]);
+    }
   }
   return bytes;
 }

@@ -10,6 +10,7 @@ import type { Kernel } from "../../ir/kernel/kernel.js";
 import { scalarOf } from "../../ir/kernel/types.js";
 import { controlWords } from "../../runtime/control.js";
 import { evaluate } from "../../runtime/expr.js";
+import { scatterFragments } from "../../runtime/fragments.js";
 import type { BindingSource, Manifest } from "../../runtime/manifest.js";
 import { type PackedWeight, planWeights, tensorName } from "../../runtime/packing.js";
 import {
@@ -304,9 +305,11 @@ export class ManifestRun {
     for (const [index, { base, rows, bytes }] of parts.entries()) {
       const own = whole.subarray(base * columns, (base + rows) * columns);
       const memory = new ArrayBuffer(bytes);
-      if (element === "f16") new Uint16Array(memory).set(Uint16Array.from(own, halfToBits));
-      else if (element === "bf16") new Uint16Array(memory).set(Uint16Array.from(own, bfloatToBits));
-      else new Float32Array(memory).set(own);
+      if (element === "f16" || element === "bf16") {
+        const halves = Uint16Array.from(own, element === "f16" ? halfToBits : bfloatToBits);
+        if (info.layout === "fragments") scatterFragments(new Uint16Array(memory), halves, 0, columns);
+        else new Uint16Array(memory).set(halves);
+      } else new Float32Array(memory).set(own);
       this.memory.set(weightName(info.name, layer, index), memory);
     }
   }

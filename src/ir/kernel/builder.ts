@@ -62,6 +62,8 @@ export interface KernelOptions {
   /** How many workgroups, in words. */
   readonly dispatch: string;
   readonly workgroupSize: number;
+  /** Workgroups that a processor should hold at a time; see `Kernel`. */
+  readonly resident?: number;
 }
 
 /** Runs `body` once to record a kernel. */
@@ -323,14 +325,18 @@ export class KernelBuilder {
   }
 
   finish(name: string, options: KernelOptions): Kernel {
-    const { doc, origin, dispatch, workgroupSize } = options;
+    const { doc, origin, dispatch, workgroupSize, resident } = options;
     const parts = {
       buffers: this.buffers,
       params: this.params,
       ...dropUnused({ arrays: this.arrays, body: this.blocks[0]! }),
     };
     const requires: readonly Capability[] = inferRequirements(parts);
-    const about = { name, doc, ...(origin !== undefined && { origin }), dispatch, workgroupSize };
+    const about = {
+      ...{ name, doc, dispatch, workgroupSize },
+      ...(origin !== undefined && { origin }),
+      ...(resident !== undefined && { resident }),
+    };
     const kernel: Kernel = { ...about, ...parts, requires };
     verifyKernel(kernel);
     return kernel;

@@ -14,6 +14,11 @@ export interface Kernel {
   readonly dispatch: string;
   /** Invocations of one workgroup, in one dimension. */
   readonly workgroupSize: number;
+  /**
+   * How many workgroups one processor should hold at a time, where that matters: a kernel with many loads under way in each invocation
+   * wants few, so that each may have many registers. For targets that let a kernel say so; it changes nothing else.
+   */
+  readonly resident?: number;
   /** In binding order. */
   readonly buffers: readonly BufferDeclaration[];
   /** Laid out one after the other, four bytes each, in a uniform binding that follows the buffers. */

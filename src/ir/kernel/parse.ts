@@ -41,6 +41,7 @@ class KernelParser {
     const name = reader.word();
     reader.expect("workgroup");
     const workgroupSize = reader.integer();
+    const resident = reader.takeIf("resident") ? { resident: reader.integer() } : {};
     reader.expect("{");
     reader.expect("doc");
     const doc = reader.string();
@@ -51,7 +52,7 @@ class KernelParser {
     const body = this.restOfBlock();
     if (!reader.atEnd) reader.fail(`${reader.peek()} after the kernel`);
     const parts = { buffers: this.buffers, params: this.params, arrays: this.arrays, body };
-    return { name, doc, ...origin, dispatch, workgroupSize, ...parts, requires: inferRequirements(parts) };
+    return { name, doc, ...origin, dispatch, workgroupSize, ...resident, ...parts, requires: inferRequirements(parts) };
   }
 
   private declaration(): boolean {

@@ -26,7 +26,8 @@ import { Writer } from "./writer.js";
 
 export function printKernel(kernel: Kernel): string {
   const writer = new Writer();
-  writer.block(`kernel ${kernel.name} workgroup ${kernel.workgroupSize} {`, () => {
+  const resident = kernel.resident === undefined ? "" : ` resident ${kernel.resident}`;
+  writer.block(`kernel ${kernel.name} workgroup ${kernel.workgroupSize}${resident} {`, () => {
     writer.line(`doc ${JSON.stringify(kernel.doc)}`);
     if (kernel.origin !== undefined) writer.line(`origin ${JSON.stringify(kernel.origin)}`);
     writer.line(`dispatch ${JSON.stringify(kernel.dispatch)}`);

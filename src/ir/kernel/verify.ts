@@ -82,6 +82,8 @@ class Verifier {
     );
     const { workgroupSize } = kernel;
     this.expect(Number.isInteger(workgroupSize) && workgroupSize > 0, () => `a workgroup of ${workgroupSize}`);
+    const { resident = 1 } = kernel;
+    this.expect(Number.isInteger(resident) && resident > 0, () => `${resident} resident workgroups`);
     for (const { name, type } of kernel.buffers) {
       this.declareOnce(name);
       this.expect(!isBool(type), () => `buffer ${name} holds ${type}, which has no layout`);

@@ -11,6 +11,7 @@ import {
   vectorOf,
 } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
+import { widthOf } from "../../ir/kernel/types.js";
 import { rowRange } from "../row-table.js";
 import { type AttentionShape, headVector, type MergeOptions, mergeWorkgroupSize } from "./options.js";
 import { lowestPeak } from "./score.js";
@@ -18,8 +19,7 @@ import { lowestPeak } from "./score.js";
 /** Attention results that still lie in splits. */
 export interface Partials {
   /**
-   * Component vector `vector` of a row of the merged result [heads × width], in vectors of `headVector(width)`; emits the loop over the
-   * splits where it is called.
+   * Component vector `vector` of a row of the merged result [heads × width]; emits the loop over the splits where it is called.
    */
   at(row: Value, vector: Value): Value;
 }
@@ -28,10 +28,10 @@ export interface Partials {
  * Binds the partial results of decode attention, for a kernel that takes the merged rows as its input.
  *
  * Every reader merges for itself, so that merging needs no dispatch of its own: the values of a split are read anyway, and the
- * statistics are one small load beside them.
+ * statistics are one small load beside them. `lanes` components make a vector; they divide the width of a head.
  */
-export function bindPartials(k: KernelBuilder, shape: AttentionShape): Partials {
-  const values = k.read("partial_values", vectorOf("f32", headVector(shape.width)), "scratch");
+export function bindPartials(k: KernelBuilder, shape: AttentionShape, lanes = headVector(shape.width)): Partials {
+  const values = k.read("partial_values", vectorOf("f32", lanes), "scratch");
   const stats = k.read("partial_stats", "vec2<f32>", "scratch");
   const splits = k.param("splits");
   return { at: (row, vector) => mergedVector(k, shape, values, stats, splits, row, vector) };
@@ -47,7 +47,7 @@ function mergedVector(
   row: Value,
   vector: Value,
 ): Value {
-  const vectors = width / headVector(width);
+  const vectors = width / widthOf(values.type);
   const first = k.let("first_split", row.mul(heads).add(vector.div(vectors)).mul(splits));
   const component = k.let("component", vector.rem(vectors));
   const peak = k.var("peak", f32(lowestPeak));

@@ -1,7 +1,18 @@
-import { buildKernel, u32 } from "../../ir/kernel/builder.js";
+import {
+  buildKernel,
+  type KernelBuilder,
+  type Memory,
+  select,
+  u32,
+  unpackHalves,
+  type Value,
+  vectorOf,
+} from "../../ir/kernel/builder.js";
+import type { HalfFormat } from "../../ir/kernel/expressions.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import type { FloatType } from "../../ir/kernel/types.js";
-import { vectorType, vectorWidth } from "../linear/options.js";
+import { halfFormat } from "../linear/matrix-fragments.js";
+import { vectorWidth } from "../linear/options.js";
 import { flatWorkgroup, rowRange, rowTable } from "../row-table.js";
 
 export interface EmbedOptions {
@@ -9,6 +20,13 @@ export interface EmbedOptions {
   readonly width: number;
   /** Element type of the table. */
   readonly element: FloatType;
+  /** Whether the table lies in tiles, because a product reads it too. */
+  readonly fragments?: boolean;
+}
+
+/** Components of a row that one invocation takes; in tiles, neighbours stand together in pairs. */
+export function embedVector({ width, fragments = false }: EmbedOptions): 1 | 2 | 4 {
+  return fragments ? (width % 2 === 0 ? 2 : 1) : vectorWidth(width);
 }
 
 const workgroupSize = 64;
@@ -18,10 +36,12 @@ const workgroupSize = 64;
  *
  * The table may be bound in parts: `part_base` is the first id of this one, and rows with other ids are left alone.
  */
-export function embed({ width, element }: EmbedOptions): Kernel {
-  const vectors = width / vectorWidth(width);
+export function embed(options: EmbedOptions): Kernel {
+  const { width, element, fragments = false } = options;
+  const lanes = embedVector(options);
+  const vectors = width / lanes;
   return buildKernel(
-    `embed_${width}${element === "f32" ? "" : `_${element}`}`,
+    ["embed", width, element !== "f32" && element, fragments && "fragments"].filter(Boolean).join("_"),
     {
       doc: "Gathers the embedding of every row's token; all copies of a token gather the same row. One invocation per vector.",
       dispatch: `ceil(row_count * ${vectors} / ${workgroupSize}) workgroups over x and y`,
@@ -29,8 +49,8 @@ export function embed({ width, element }: EmbedOptions): Kernel {
     },
     (k) => {
       const control = k.read("control", "i32", "state");
-      const table = k.read("weight", vectorType(element, width), "weight");
-      const output = k.readWrite("output", vectorType("f32", width));
+      const table = k.read("weight", fragments ? "u32" : vectorOf(element, lanes), "weight");
+      const output = k.readWrite("output", vectorOf("f32", lanes));
       const range = rowRange(k);
       const rows = rowTable(k, control);
       const partBase = k.param("part_base");
@@ -42,9 +62,33 @@ export function embed({ width, element }: EmbedOptions): Kernel {
         const vector = k.let("vector", index.rem(vectors));
         const id = k.let("id", rows.at(row).id);
         k.if(id.ge(partBase).and(id.lt(partBase.add(partRows))), () => {
-          output.set(row.mul(u32(vectors)).add(vector), table.at(id.sub(partBase).mul(vectors).add(vector)).toF32());
+          const own = id.sub(partBase);
+          const found = fragments
+            ? fromFragments(k, table, halfFormat(options), own, vector.mul(lanes), width)
+            : table.at(own.mul(vectors).add(vector)).toF32();
+          output.set(row.mul(u32(vectors)).add(vector), lanes === 1 ? found.component(0) : found);
         });
       });
     },
   );
+}
+
+/** The pair that an element of a table in tiles belongs to (see `WeightInfo.layout`); a single element comes first. */
+function fromFragments(
+  k: KernelBuilder,
+  table: Memory,
+  format: HalfFormat,
+  row: Value,
+  column: Value,
+  width: number,
+): Value {
+  const tiles = Math.ceil(width / 16);
+  const tile = k.let("tile", row.div(16).mul(tiles).add(column.div(16)));
+  const lane = k.let("lane", row.rem(8).mul(4).add(column.rem(8).div(2)));
+  const below = select(row.rem(16).ge(8), u32(1), u32(0));
+  const right = select(column.rem(16).ge(8), u32(2), u32(0));
+  const word = k.let("word", table.at(tile.mul(128).add(lane.mul(4)).add(below).add(right)));
+  const pair = k.let("pair_of_elements", unpackHalves(format, word));
+  // Only rows of odd width take single elements, and those at odd columns stand second.
+  return width % 2 === 0 ? pair : select(column.rem(2).eq(1), pair.y, pair.x);
 }

@@ -3,6 +3,7 @@ import { memorySource } from "../../../src/runtime/byte-source.js";
 import { openSafetensors } from "../../../src/runtime/checkpoint.js";
 import type { ComputeDevice } from "../../../src/runtime/compute-device.js";
 import { bytesOf, f32ToBf16, roundToF16, toF32 } from "../../../src/runtime/dtype.js";
+import { fragmentLength, fragmentPlace } from "../../../src/runtime/fragments.js";
 import type { Element, Manifest, WeightInfo } from "../../../src/runtime/manifest.js";
 import { type PackedWeight, planWeights, storedAs } from "../../../src/runtime/packing.js";
 import { type TensorData, writeSafetensors } from "../../../src/runtime/safetensors.js";
@@ -70,6 +71,15 @@ async function packed(
       return [...values.slice(0, planned.parts[part]!.rows * info.columns)];
     }),
   );
+}
+
+/** A row-major matrix of bf16 values in the order of fragments, padded with zeros. */
+function inFragments(values: readonly number[], columns: number): number[] {
+  const placed = new Array<number>(fragmentLength(values.length / columns) * fragmentLength(columns)).fill(0);
+  values.forEach((value, index) => {
+    placed[fragmentPlace(Math.floor(index / columns), index % columns, columns)] = value;
+  });
+  return placed;
 }
 
 const floats = (name: string, shape: readonly number[], values: readonly number[]): TensorData => ({
@@ -140,6 +150,23 @@ describe("packed weights", () => {
     expect(() => planWeights(whole, limits)).toThrow(
       "the weight w needs 4800 bytes in one buffer and the device allows 2400",
     );
+  });
+
+  it("are cut into tiles for matrix units, each matrix of a pair from a tile of its own on", async () => {
+    const [rows, columns] = [5, 18];
+    const matrix = (from: number) => Array.from({ length: rows * columns }, (_, at) => (from + at) % 100);
+    const sources = [
+      { tensor: "gate", shape: [rows, columns], row: 0 },
+      { tensor: "up", shape: [rows, columns], row: 16 },
+    ];
+    const info = weight("bf16", 16 + rows, columns, sources, { layout: "fragments" });
+    const { device, buffersOf, bytesOf: bytesIn } = hostDevice();
+    const weights = planWeights({ weights: [info], model: { layers: 1 } } as unknown as Manifest, unlimited);
+    const tensors = [floats("gate", [rows, columns], matrix(1)), floats("up", [rows, columns], matrix(50))];
+    await uploadWeights(device, weights, buffersOf, await openSafetensors(memorySource(writeSafetensors(tensors))));
+    const gap = new Array<number>((16 - rows) * columns).fill(0);
+    const expected = inFragments([...matrix(1), ...gap, ...matrix(50)], columns);
+    expect([...toF32(bytesIn(weights[0]!)[0]!, "BF16")]).toEqual(expected);
   });
 
   it("stream in pieces when a tensor is large", async () => {

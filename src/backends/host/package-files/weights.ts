@@ -8,8 +8,10 @@ import {
 } from "../../../runtime/checkpoint.js";
 import { WeightsError } from "../../../runtime/errors.js";
 import { fetchSource } from "../../../runtime/fetch-source.js";
-import type { Manifest } from "../../../runtime/manifest.js";
-import { planWeights, storedAs, tensorName } from "../../../runtime/packing.js";
+import { fragmentLength, gatherFragments } from "../../../runtime/fragments.js";
+import type { Manifest, WeightInfo } from "../../../runtime/manifest.js";
+import { packedShape, planWeights, storedAs, tensorName } from "../../../runtime/packing.js";
+import { elementBytes } from "../../../runtime/shape.js";
 import { readPackageText } from "./files.js";
 
 /**
@@ -90,33 +92,61 @@ async function openPacked(manifest: Manifest): Promise<Checkpoint> {
   }
   const sources = await Promise.all(files.map((file) => openUrl(new URL(`../${file}`, import.meta.url))));
   const tensors = new Map<string, CheckpointTensor>();
+  const fragments = new Map<string, FragmentPlace>();
   const unlimited = { maxBufferSize: Number.MAX_SAFE_INTEGER, maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER };
   for (const { info, layer } of planWeights(manifest, unlimited)) {
     const packed = info.packed?.find((part) => part.layer === layer);
     if (packed === undefined) throw new WeightsError("tensor-absent", `the package carries no weight ${info.name}`);
     for (const { tensor, shape, row } of info.sources) {
       const name = tensorName(tensor, layer);
-      const rowBytes = packed.bytes / info.rows;
-      const elements = shape.reduce((product, size) => product * size, 1);
-      tensors.set(name, {
-        name,
-        dtype: storedAs(info.element),
-        shape,
-        byteLength: (elements * rowBytes) / info.columns,
-        shard: files.indexOf(packed.file),
-        offset: packed.offset + row * rowBytes,
-      });
+      const size = elementBytes[info.element];
+      const elements = shape.reduce((product, length) => product * length, 1);
+      const place = { shard: files.indexOf(packed.file), offset: packed.offset + row * info.columns * size };
+      tensors.set(name, { name, dtype: storedAs(info.element), shape, byteLength: elements * size, ...place });
+      if (info.layout === "fragments") fragments.set(name, { info, offset: packed.offset, row });
+      else fragments.delete(name);
     }
   }
   return {
     tensors,
     files,
-    read: (tensor, start = 0, length = tensor.byteLength - start) =>
-      sources[tensor.shard]!.read(tensor.offset + start, length),
+    read: (tensor, start = 0, length = tensor.byteLength - start) => {
+      const source = sources[tensor.shard]!;
+      const place = fragments.get(tensor.name);
+      return place === undefined
+        ? source.read(tensor.offset + start, length)
+        : readFragments(source, place, start, length);
+    },
     close: async () => {
       await Promise.all(sources.map((source) => source.close()));
     },
   };
+}
+
+/** A tensor whose packed weight is cut into tiles. */
+interface FragmentPlace {
+  readonly info: WeightInfo;
+  /** Where the packed weight begins in its file. */
+  readonly offset: number;
+  /** First row of the tensor in it. */
+  readonly row: number;
+}
+
+/** Bytes of a tensor as rows: reads the rows of tiles that hold them and picks them out. */
+async function readFragments(
+  source: ByteSource,
+  { info, offset, row }: FragmentPlace,
+  start: number,
+  length: number,
+): Promise<Uint8Array> {
+  const { columns } = info;
+  const { rowBytes } = packedShape(info);
+  const first = row * columns + start / 2;
+  const firstRow = Math.floor(Math.floor(first / columns) / 16) * 16;
+  const endRow = fragmentLength(Math.ceil((first + length / 2) / columns));
+  const tiles = await source.read(offset + firstRow * rowBytes, (endRow - firstRow) * rowBytes);
+  const halves = new Uint16Array(new Uint8Array(tiles).buffer);
+  return new Uint8Array(gatherFragments(halves, first - firstRow * columns, length / 2, columns).buffer);
 }
 
 /** The package's manifest. */
