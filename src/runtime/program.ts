@@ -95,8 +95,14 @@ interface StepPlace {
 
 function callsOfStep(context: PhaseContext, step: Step, env: Environment, place: StepPlace): Call[] {
   const { layer } = place;
-  const inStep = { ...env, ...rowSymbols(context, step, layer), ...movedStoreSymbols(context, step, layer) };
+  const inStep: Environment = {
+    ...env,
+    ...rowSymbols(context, step, layer),
+    ...movedStoreSymbols(context, step, layer),
+  };
   if (step.when !== undefined && evaluate(step.when, inStep) === 0) return [];
+  // A slice that does not end its prompt asks nothing of the last layer.
+  if (inStep["row_count"] === 0) return [];
   if (step.partsOf === undefined) return callOf(step, inStep, place);
   return context
     .partsOf(step.partsOf)

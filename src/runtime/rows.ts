@@ -2,16 +2,38 @@
  * Row tables: which tokens a phase computes, in which layers, and in what order (see `manifest.ts`).
  */
 import { evaluate } from "./expr.js";
+import { groupOf, holdsToken } from "./key-group.js";
 import type { KeyGroupInfo, RowRules, RowSet } from "./manifest.js";
 
-/** The positions that one prefill slice adds to one sequence. */
+/** Tokens that a sequence goes on with, all of them known. */
+export interface Prompt {
+  readonly sequence: number;
+  /** Positions whose keys are cached where they are kept for ever. */
+  readonly start: number;
+  /** Positions of which everything is cached that later ones need: `start`, but after a cut. */
+  readonly resumesAt?: number;
+  /** Token ids from position `resumesAt` on. */
+  readonly ids: ArrayLike<number>;
+}
+
+/** The symbols of row rules: n, how many positions a prompt has in the end, and its start. */
+export interface PromptSizes {
+  readonly n: number;
+  readonly start: number;
+}
+
+/** The positions that one prefill slice computes of one sequence. */
 export interface SlicePart {
   readonly sequence: number;
-  /** Positions cached before. */
+  /** The first position. */
   readonly start: number;
   /** Token ids of positions start … start + ids.length - 1. */
   readonly ids: ArrayLike<number>;
+  /** The prompt that the slice is a part of; a prompt of its own when left out. */
+  readonly of?: PromptSizes;
 }
+
+const sizesOf = ({ start, ids, of }: SlicePart): PromptSizes => of ?? { n: start + ids.length, start };
 
 /** Neighbouring rows [base, base + count) of a table. */
 export interface RowRange {
@@ -43,30 +65,37 @@ export interface RowModel {
 }
 
 /**
- * For every token of a slice of one sequence, in how many layers its row is computed; 0 for tokens without a row. Per key group, by
- * index from the slice's first. The output row counts layers + 1.
+ * For every token of the positions [from, to) of a prompt, in how many layers its row is computed; 0 for tokens without a row. Per key
+ * group, by index from the first. The output row, at the end of the prompt, counts layers + 1.
  */
-function layersOfTokens(model: RowModel, start: number, n: number): Uint32Array[] {
+function layersOfTokens(model: RowModel, from: number, to: number, sizes: PromptSizes): Uint32Array[] {
   const { groups, rules, layers } = model;
   // The greatest layer that shares an entry decides: a row that enters a layer has entered all before it.
   const deepest = rules.prefill.inputs.map((_, entry) => rules.prefill.layers.lastIndexOf(entry) + 1);
   return groups.map((group) => {
     const copies = group.lastCopy - group.firstCopy + 1;
-    const counts = new Uint32Array((n - start) * copies);
+    const counts = new Uint32Array((to - from) * copies);
     for (const [entry, sets] of rules.prefill.inputs.entries()) {
-      for (const set of sets) if (set.group === group.name) mark(counts, deepest[entry]!, set, group, start, n);
+      for (const set of sets) if (set.group === group.name) mark(counts, deepest[entry]!, set, group, from, sizes);
     }
-    if (model.predictCopy >= group.firstCopy && model.predictCopy <= group.lastCopy) {
-      counts[(n - 1 - start) * copies + model.predictCopy - group.firstCopy] = layers + 1;
+    if (to === sizes.n && holdsToken(group, to - 1, model.predictCopy)) {
+      counts[(to - 1 - from) * copies + model.predictCopy - group.firstCopy] = layers + 1;
     }
     return counts;
   });
 }
 
-function mark(counts: Uint32Array, layers: number, set: RowSet, group: KeyGroupInfo, start: number, n: number): void {
+function mark(
+  counts: Uint32Array,
+  layers: number,
+  set: RowSet,
+  group: KeyGroupInfo,
+  from: number,
+  sizes: PromptSizes,
+): void {
   const copies = group.lastCopy - group.firstCopy + 1;
-  const first = start * copies;
-  const env: Record<string, number> = { n, start };
+  const first = from * copies;
+  const env: Record<string, number> = { ...sizes };
   for (const { lo, hi, where } of set.ranges) {
     const end = Math.min(evaluate(hi, env), first + counts.length);
     for (let index = Math.max(evaluate(lo, env), first); index < end; index++) {
@@ -81,9 +110,9 @@ function mark(counts: Uint32Array, layers: number, set: RowSet, group: KeyGroupI
   }
 }
 
-/** How many rows a slice of one sequence has. */
-export function countRows(model: RowModel, start: number, n: number): number {
-  return layersOfTokens(model, start, n).reduce(
+/** How many rows the positions [from, to) of a prompt have. */
+export function countRows(model: RowModel, from: number, to: number, of: PromptSizes = { n: to, start: from }): number {
+  return layersOfTokens(model, from, to, of).reduce(
     (total, counts) => total + counts.reduce((rows, layers) => rows + (layers > 0 ? 1 : 0), 0),
     0,
   );
@@ -96,7 +125,7 @@ export function countRows(model: RowModel, start: number, n: number): number {
  */
 export function prefillTable(model: RowModel, parts: readonly SlicePart[]): RowTable {
   const { groups, layers } = model;
-  const counted = parts.map((part) => layersOfTokens(model, part.start, part.start + part.ids.length));
+  const counted = parts.map((part) => layersOfTokens(model, part.start, part.start + part.ids.length, sizesOf(part)));
 
   // A counting sort over the number of layers: `next[c]` is where the next row computed in c layers goes.
   const perCount = new Uint32Array(layers + 2);
@@ -160,20 +189,20 @@ export type TileWords = number[];
 
 /** Tiles of a prefill range: neighbouring rows of one sequence and one key group, at most `most` of them. */
 export function prefillTiles(model: RowModel, table: RowTable, range: RowRange, most: number): TileWords {
-  const groupOf = (copy: number) =>
-    model.groups.findIndex(({ firstCopy, lastCopy }) => copy >= firstCopy && copy <= lastCopy);
+  const groupOfRow = (row: number) =>
+    groupOf(model.groups, table.words[row * wordsPerRow + 1]!, table.words[row * wordsPerRow + 2]!);
   const tiles: TileWords = [];
   const end = range.base + range.count;
   for (let row = range.base; row < end; ) {
     const sequence = table.words[row * wordsPerRow]!;
-    const group = groupOf(table.words[row * wordsPerRow + 2]!);
+    const group = groupOfRow(row);
     let last = row + 1;
     // Originals and hidden tokens see different ranges of keys; a tile of both would visit the union of them.
     while (
       last < end &&
       last - row < most &&
       table.words[last * wordsPerRow] === sequence &&
-      groupOf(table.words[last * wordsPerRow + 2]!) === group
+      groupOfRow(last) === group
     ) {
       last++;
     }
@@ -196,22 +225,38 @@ export function decodeTiles(batch: number, range: RowRange, most: number): TileW
 }
 
 /**
- * Cuts the tokens of one sequence into slices of at most `slice` positions and `rows` rows each. A slice of one position always fits:
- * `rows` is at least K.
+ * Cuts a prompt into slices of at most `slice` positions and `rows` rows each, the last of which ends it. Positions without rows are left
+ * out. A slice of one position always fits: `rows` is at least K.
  */
 export function cutIntoSlices(
   model: RowModel,
-  { sequence, start, ids }: SlicePart,
+  { sequence, start, resumesAt = start, ids }: Prompt,
   slice: number,
   rows: number,
 ): SlicePart[] {
-  const parts: SlicePart[] = [];
   const all = Array.from(ids);
-  for (let from = 0; from < all.length; ) {
-    let length = Math.min(slice, all.length - from);
-    while (length > 1 && countRows(model, start + from, start + from + length) > rows) length = Math.ceil(length / 2);
-    parts.push({ sequence, start: start + from, ids: all.slice(from, from + length) });
-    from += length;
+  const of = { n: resumesAt + all.length, start };
+  const parts: SlicePart[] = [];
+  for (let from = nextPosition(model, resumesAt, of); from < of.n; ) {
+    let length = Math.min(slice, of.n - from);
+    while (length > 1 && countRows(model, from, from + length, of) > rows) length = Math.ceil(length / 2);
+    parts.push({ sequence, start: from, ids: all.slice(from - resumesAt, from - resumesAt + length), of });
+    from = nextPosition(model, from + length, of);
   }
   return parts;
+}
+
+/** The first position from `from` on that may have rows; n where there is none. The last position of a prompt has one, as it predicts. */
+function nextPosition({ groups, rules }: RowModel, from: number, of: PromptSizes): number {
+  if (from >= of.n) return of.n;
+  let next = of.n - 1;
+  for (const { group, ranges } of rules.prefill.inputs.flat()) {
+    const { firstCopy, lastCopy } = groups.find(({ name }) => name === group)!;
+    const copies = lastCopy - firstCopy + 1;
+    for (const { lo, hi } of ranges) {
+      const first = Math.max(evaluate(lo, { ...of }), from * copies);
+      if (first < evaluate(hi, { ...of })) next = Math.min(next, Math.floor(first / copies));
+    }
+  }
+  return next;
 }

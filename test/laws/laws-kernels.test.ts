@@ -13,10 +13,9 @@ import {
   compileSmall,
   differenceAt,
   idLists,
-  type PhdBlock,
+  lawModels,
   relations,
   runOf,
-  unnamed,
   usualBase,
 } from "./small-models.js";
 
@@ -81,22 +80,7 @@ describe("kernels give the dense logits", () => {
   });
 });
 
-const kinds: readonly (readonly [string, PhdBlock])[] = [
-  ["vanilla", blockOf("vanilla", { repeat: 1 })],
-  ["naive", blockOf("naive", { repeat: 2, positions: "interleaved" })],
-  ["PHD", blockOf("phd", { repeat: 3 })],
-  ["PHD-SWA", blockOf("phd-swa", { repeat: 3, window: 4 })],
-  ["PHD-SWA in positions", blockOf("phd-swa", { repeat: 3, window: 2, window_unit: "positions" })],
-  ["PHD-SWA with W < K - 2", blockOf("phd-swa", { repeat: 5, window: 2 })],
-  ["PHD-CSWA", blockOf("phd-cswa", { repeat: 3, window: 4, chunk: 4 })],
-  [
-    "PHD-CSWA with chunk and window that do not divide each other",
-    blockOf("phd-cswa", { repeat: 4, window: 5, chunk: 3 }),
-  ],
-  ...unnamed.map((attend): readonly [string, PhdBlock] => [attend, { variant: "phd", repeat: 3, attend }]),
-];
-
-describe.each(kinds)("with %s", (_, phd) => {
+describe.each(lawModels)("with %s", (_, phd) => {
   const model = compileSmall({ ...usualBase, num_hidden_layers: 3 }, phd);
   const text = Array.from({ length: 40 }, (_, at) => (at * at * 3 + at * 5 + 1) % usualBase.vocab_size);
 

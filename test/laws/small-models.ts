@@ -139,6 +139,22 @@ export function blockOf(variant: Variant, block: Omit<PhdBlock, "variant">): Phd
   };
 }
 
+/** One relation of every kind, with its name. */
+export const lawModels: readonly (readonly [string, PhdBlock])[] = [
+  ["vanilla", blockOf("vanilla", { repeat: 1 })],
+  ["naive", blockOf("naive", { repeat: 2, positions: "interleaved" })],
+  ["PHD", blockOf("phd", { repeat: 3 })],
+  ["PHD-SWA", blockOf("phd-swa", { repeat: 3, window: 4 })],
+  ["PHD-SWA in positions", blockOf("phd-swa", { repeat: 3, window: 2, window_unit: "positions" })],
+  ["PHD-SWA with W < K - 2", blockOf("phd-swa", { repeat: 5, window: 2 })],
+  ["PHD-CSWA", blockOf("phd-cswa", { repeat: 3, window: 4, chunk: 4 })],
+  [
+    "PHD-CSWA with chunk and window that do not divide each other",
+    blockOf("phd-cswa", { repeat: 4, window: 5, chunk: 3 }),
+  ],
+  ...unnamed.map((attend): readonly [string, PhdBlock] => [attend, { variant: "phd", repeat: 3, attend }]),
+];
+
 export const idLists = (least: number, most: number) =>
   fc.array(fc.nat({ max: 1000 }), { minLength: least, maxLength: most });
 

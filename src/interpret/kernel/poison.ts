@@ -7,7 +7,7 @@
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { eachExpressionIn, eachStatement } from "../../ir/kernel/walk.js";
 import { evaluate } from "../../runtime/expr.js";
-import type { BufferInfo, Manifest, Step } from "../../runtime/manifest.js";
+import type { BufferInfo, KeyStore, Manifest, Step } from "../../runtime/manifest.js";
 import { liveSlots } from "../../runtime/poison.js";
 import type { RowTable } from "../../runtime/rows.js";
 import { elementBytes, type PlannedBuffer, type SessionShape, storeName, storesOf } from "../../runtime/shape.js";
@@ -57,20 +57,40 @@ export class Poison {
 
   /** The slots of keys that no later step may read, given how many positions each sequence has. */
   afterPhase(lengths: readonly number[]): void {
+    for (const [sequence, length] of lengths.entries()) {
+      this.fillStores(sequence, lengths.length, (store, slots, copies) =>
+        store.layout === "ring" ? liveSlots(store, slots, length, copies) : undefined,
+      );
+    }
+  }
+
+  /** What a sequence of a batch loses when it is cut back: its rings, and everything behind its end. */
+  afterCut(sequence: number, length: number): void {
+    this.fillStores(sequence, this.shape.batch, (store, _slots, copies) => {
+      if (store.layout === "ring") return new Set();
+      return new Set(Array.from({ length: length * copies }, (_, slot) => slot));
+    });
+  }
+
+  /** Poisons the slots of a sequence that are not live; undefined: all of them are. */
+  private fillStores(
+    sequence: number,
+    batch: number,
+    liveIn: (store: KeyStore, slots: number, copies: number) => ReadonlySet<number> | undefined,
+  ): void {
     const { manifest, shape } = this;
     for (let layer = 0; layer < manifest.model.layers; layer++) {
       for (const [group, store] of storesOf(manifest, layer).entries()) {
-        if (store.layout !== "ring") continue;
+        if (store.layout !== "ring" && store.layout !== "forever") continue;
         const { firstCopy, lastCopy } = manifest.groups[group]!;
         const slots = evaluate(store.slots, shape.symbols);
+        const live = liveIn(store, slots, lastCopy - firstCopy + 1);
+        if (live === undefined) continue;
         const keyBytes = store.kvWidth * elementBytes[store.element];
-        for (const [sequence, length] of lengths.entries()) {
-          const live = liveSlots(store, slots, length, lastCopy - firstCopy + 1);
-          for (let at = 0; at < 2 * slots; at++) {
-            const [half, slot] = [Math.floor(at / slots), at % slots];
-            const place = (half * lengths.length + sequence) * slots + slot;
-            if (!live.has(slot)) this.fill(storeName(layer, store.group), place * keyBytes, keyBytes);
-          }
+        for (let at = 0; at < 2 * slots; at++) {
+          const [half, slot] = [Math.floor(at / slots), at % slots];
+          const place = (half * batch + sequence) * slots + slot;
+          if (!live.has(slot)) this.fill(storeName(layer, store.group), place * keyBytes, keyBytes);
         }
       }
     }

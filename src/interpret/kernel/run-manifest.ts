@@ -80,6 +80,12 @@ export class ManifestRun {
   private readonly weights: readonly PackedWeight[];
   private readonly poison: Poison | undefined;
   private steps = 0;
+  /** Token ids of all positions, per sequence. */
+  private readonly ids: number[][];
+  /** Sequences that were cut back, of which only keys that are kept for ever are still there. */
+  private readonly cutBack = new Set<number>();
+  /** The ids that the decode table holds after `sample`. */
+  private sampled: readonly number[] = [];
 
   constructor(
     readonly manifest: Manifest,
@@ -91,6 +97,7 @@ export class ManifestRun {
     this.kernels = new Map(kernels.map((kernel) => [kernel.name, kernel]));
     this.shape = shapeSession(manifest, options, limits);
     this.lengths = new Array<number>(this.shape.batch).fill(0);
+    this.ids = this.lengths.map(() => []);
     this.weights = planWeights(manifest, limits);
     for (const weight of this.weights) this.pack(weight, tensors);
     for (const planned of this.shape.buffers) this.memory.set(planned.name, new ArrayBuffer(planned.bytes));
@@ -108,19 +115,23 @@ export class ManifestRun {
   prefill(ids: readonly (readonly number[])[]): Float32Array[] {
     const { slice, maxRows, batch } = this.shape;
     const model = rowModel(this.manifest);
-    const cut = ids.map((tokens, sequence) => {
-      const part = { sequence, start: this.lengths[sequence]!, ids: tokens };
-      return cutIntoSlices(model, part, slice, Math.floor(maxRows / batch));
+    const slices = ids.map((tokens, sequence) => {
+      const start = this.lengths[sequence]!;
+      this.ids[sequence]!.push(...tokens);
+      const resumesAt = this.cutBack.has(sequence) ? 0 : start;
+      const prompt = { sequence, start, resumesAt, ids: this.ids[sequence]!.slice(resumesAt) };
+      return cutIntoSlices(model, prompt, slice, Math.floor(maxRows / batch));
     });
-    const rounds = Math.max(...cut.map((parts) => parts.length));
+    this.cutBack.clear();
+    const rounds = Math.max(...slices.map((parts) => parts.length));
     for (let round = 0; round < rounds - 1; round++) {
       this.prefillSlice(
-        cut.flatMap((parts) => (round < parts.length - 1 ? [parts[round]!] : [])),
+        slices.flatMap((parts) => (round < parts.length - 1 ? [parts[round]!] : [])),
         false,
       );
     }
     this.prefillSlice(
-      cut.map((parts) => parts.at(-1)!),
+      slices.map((parts) => parts.at(-1)!),
       true,
     );
     // What samples from these logits advances the decode table from the newest token.
@@ -131,10 +142,23 @@ export class ManifestRun {
     return this.logits();
   }
 
+  /** Keeps the first positions of every sequence: so many as `lengths` says. What comes next is a prompt that goes on from there. */
+  cut(lengths: readonly number[]): void {
+    for (const [sequence, length] of lengths.entries()) {
+      if (length === this.lengths[sequence]) continue;
+      this.lengths[sequence] = length;
+      this.ids[sequence]!.length = length;
+      this.cutBack.add(sequence);
+      this.poison?.afterCut(sequence, length);
+    }
+  }
+
   /** Reads one token per sequence; gives the logits of its position. */
   decode(ids: readonly number[]): Float32Array[] {
+    if (this.cutBack.size > 0) return this.prefill(ids.map((id) => [id]));
+    for (const [sequence, id] of ids.entries()) this.ids[sequence]!.push(id);
     this.writeDecodeTable(this.lengths, ids);
-    return this.step();
+    return this.runStep();
   }
 
   /** Samples from the newest logits, on the device; gives the ids, which the next `step` reads. */
@@ -143,11 +167,18 @@ export class ManifestRun {
     this.steps++;
     const words = this.words("control of decode");
     const { sequencesAt, sequenceStride } = this.shape.control.decode;
-    return this.lengths.map((_, sequence) => words[sequencesAt + sequence * sequenceStride + 2]!);
+    const sampled = this.lengths.map((_, sequence) => words[sequencesAt + sequence * sequenceStride + 2]!);
+    this.sampled = sampled;
+    return sampled;
   }
 
   /** A decode step on what the decode table holds. */
   step(): Float32Array[] {
+    for (const [sequence, id] of this.sampled.entries()) this.ids[sequence]!.push(id);
+    return this.runStep();
+  }
+
+  private runStep(): Float32Array[] {
     this.lengths.forEach((length, sequence) => {
       this.lengths[sequence] = length + 1;
     });
@@ -159,7 +190,10 @@ export class ManifestRun {
     const { manifest, shape } = this;
     const model = rowModel(manifest);
     const starts = [...this.lengths];
-    for (const { sequence, start, ids } of parts) this.lengths[sequence] = start + ids.length;
+    for (const { sequence, start, ids } of parts) {
+      starts[sequence] = start;
+      this.lengths[sequence] = start + ids.length;
+    }
     const table = prefillTable(model, parts);
     const tiles = this.tiles(table, (range) => prefillTiles(model, table, range, manifest.rows.tileRows.prefill));
     const sequences = starts.map((start, sequence) => ({
@@ -169,8 +203,7 @@ export class ManifestRun {
     const words = controlWords(shape.control.prefill, sequences, table, tiles.words);
     this.words("control of prefill").set(words);
     const n = Math.max(...this.lengths);
-    const start = Math.max(...parts.map((part) => part.start));
-    this.runPhase(this.context("prefill", table, tiles, n, start), head);
+    this.runPhase(this.context("prefill", table, tiles, n, Math.max(...starts)), head);
   }
 
   private writeDecodeTable(starts: readonly number[], ids: readonly number[]): void {

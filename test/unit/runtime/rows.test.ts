@@ -68,11 +68,50 @@ describe("slices", () => {
     const ids = Array.from({ length: 23 }, (_, at) => at);
     const parts = cutIntoSlices(model, { sequence: 2, start: 4, ids }, 8, 12);
     expect(parts.flatMap((part) => Array.from(part.ids))).toEqual(ids);
-    for (const { start, ids, sequence } of parts) {
+    for (const { start, ids, sequence, of } of parts) {
       expect(sequence).toBe(2);
-      expect(countRows(model, start, start + ids.length)).toBeLessThanOrEqual(12);
+      expect(countRows(model, start, start + ids.length, of)).toBeLessThanOrEqual(12);
     }
     expect(parts.map(({ start }) => start)[1]).toBe(4 + parts[0]!.ids.length);
+  });
+});
+
+describe("slices of a prompt", () => {
+  const ids = Array.from({ length: 9 }, (_, at) => at);
+
+  it("compute originals before the trapezoid of the whole prompt, and predict at its end only", () => {
+    const parts = cutIntoSlices(model, { sequence: 0, start: 0, ids }, 3, 100);
+    const tables = parts.map((part) => prefillTable(model, [part]));
+    expect(tables.map(printRows)).toMatchInlineSnapshot(`
+      [
+        "0:0.1 0:1.1 0:2.1",
+        "0:3.1 0:4.1 0:5.1",
+        "0:6.2 0:6.3 0:6.1 0:7.1 0:8.1 0:7.2 0:7.3 0:8.2 0:8.3",
+      ]
+    `);
+    expect(tables.map(({ output }) => output.count)).toEqual([0, 0, 1]);
+    expect(tables.map((table) => table.query(1).count)).toEqual([0, 0, 1]);
+  });
+
+  it("reach back behind a cut for rows whose keys are not kept for ever", () => {
+    const parts = cutIntoSlices(model, { sequence: 0, start: 8, resumesAt: 0, ids }, 3, 100);
+    expect(parts.map(({ start, ids }) => [start, Array.from(ids)])).toMatchInlineSnapshot(`
+      [
+        [
+          6,
+          [
+            6,
+            7,
+            8,
+          ],
+        ],
+      ]
+    `);
+    expect(parts.map((part) => printRows(prefillTable(model, [part])))).toMatchInlineSnapshot(`
+      [
+        "0:6.2 0:6.3 0:8.1 0:7.2 0:7.3 0:8.2 0:8.3",
+      ]
+    `);
   });
 });
 

@@ -384,7 +384,7 @@ export function toyPackage(options: ToyOptions): {
               group: "hidden",
               ranges: [
                 {
-                  lo: { op: "max", args: [lo, { op: "mul", args: ["start", hidden] }] } as const,
+                  lo: { op: "max", args: [lo, 0] } as const,
                   hi: { op: "mul", args: ["n", hidden] } as const,
                 },
               ],
