@@ -1,8 +1,10 @@
 /** Hand-built models, compiled down to a manifest that the kernel interpreter runs. */
+import { emitCuda } from "../../src/backends/cuda/module.js";
 import { emitWgsl } from "../../src/backends/wgsl/module.js";
 import type { Graph } from "../../src/ir/graph/ops.js";
 import { type Capabilities, portableCapabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
+import type { FloatType } from "../../src/ir/kernel/types.js";
 import { analyseTokens } from "../../src/passes/analyse-tokens.js";
 import { runPasses } from "../../src/passes/pass.js";
 import { graphPipeline } from "../../src/passes/pipeline.js";
@@ -18,13 +20,21 @@ export interface ScheduledModel {
   readonly kernels: readonly Kernel[];
 }
 
+export interface ScheduledOptions {
+  readonly dtype?: FloatType;
+  readonly capabilities?: Capabilities;
+  readonly target?: Manifest["target"];
+}
+
 export function scheduleGraph(
   lowered: Graph,
-  { dtype = "f32", capabilities = portableCapabilities }: { dtype?: "f32" | "f16"; capabilities?: Capabilities } = {},
+  { dtype = "f32", capabilities = portableCapabilities, target = "webgpu" }: ScheduledOptions = {},
 ): ScheduledModel {
   const graph = runPasses(graphPipeline, lowered);
   const scheduled = schedule(graph, scheduleFacts(analyseTokens(graph), graph), { dtype, capabilities });
-  const printed = scheduled.kernels.map((kernel) => printKernel(kernel, "wgsl", emitWgsl));
-  const identity = { source: "test.phd", generator: "test", target: "webgpu" } as const;
+  const printed = scheduled.kernels.map((kernel) =>
+    target === "cuda" ? printKernel(kernel, "cuda", emitCuda) : printKernel(kernel, "wgsl", emitWgsl),
+  );
+  const identity = { source: "test.phd", generator: "test", target };
   return { graph, manifest: completeManifest(graph, scheduled, printed, identity), kernels: scheduled.kernels };
 }
