@@ -6,11 +6,11 @@ import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
 import { NoAdapter } from "../errors.js";
+import { cacheRoots } from "./cache-roots.js";
 import { readTar } from "./tar.js";
 
 export interface SoftwareVulkan {
@@ -62,11 +62,6 @@ async function readArchive(): Promise<Buffer> {
       cause,
     });
   }
-}
-
-function cacheRoots(): readonly string[] {
-  const user = process.getuid?.() ?? "user";
-  return [process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), join(tmpdir(), `phdc-${user}`)];
 }
 
 /**
