@@ -7,6 +7,13 @@ import { manifestSchema } from "./manifest-schema.mjs";
 import { modelModule } from "./model-module.mjs";
 import { packageModules } from "./package-modules.mjs";
 
+/** The parts of the run time that packages carry. */
+const runtimeParts = {
+  core: "What every package carries",
+  webgpu: "What packages for WebGPU carry besides",
+  cuda: "What packages for CUDA carry besides",
+};
+
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** The files of `folder` whose name ends in `suffix`, as a record from name to text, in name order. */
@@ -36,29 +43,39 @@ writeModule("std-library.ts", [
   ["stdLibrary", "The library of the language: file name in std/ to its text.", texts("std", ".phd")],
 ]);
 
-// In a package all of them stand in one folder.
-const packageFiles = Object.fromEntries(
-  Object.entries(texts("src/backends/host/package-files", ".ts")).map(([name, text]) => [
-    name,
-    text.replaceAll('"../../../runtime/', '"./'),
-  ]),
-);
-const modules = packageModules({ ...texts("src/runtime", ".ts"), ...packageFiles });
-writeModule("runtime-sources.ts", [
-  [
-    "runtimeSources",
-    "The run time that every compiled package carries: file name to TypeScript source.",
-    modules.typescript,
-  ],
-  ["runtimeScripts", "The same modules as JavaScript.", modules.javascript],
-]);
+/** Files that only packages have: there they stand in the run time's own folder. */
+function packageFiles(folder) {
+  const files = Object.entries(texts(`src/backends/host/package-files/${folder}`, ".ts"));
+  return Object.fromEntries(files.map(([name, text]) => [name, text.replaceAll(/"(\.\.\/)+runtime\//g, '"./')]));
+}
 
-writeModule("model-module.ts", [
-  [
-    "modelModule",
-    "The typed module of a package, with `$name$` and the like for what differs between models.",
-    modelModule(),
-  ],
-]);
+/** The modules of `folder` of the run time, by their paths in it. */
+function runtimeFolder(folder) {
+  const files = Object.entries(texts(`src/runtime/${folder}`, ".ts"));
+  return Object.fromEntries(files.map(([name, text]) => [`${folder}/${name}`, text]));
+}
+
+const { "index.ts": webgpuIndex, ...core } = texts("src/runtime", ".ts");
+const modules = packageModules({
+  core: { ...core, ...packageFiles("") },
+  webgpu: { "index.ts": webgpuIndex, ...runtimeFolder("webgpu"), ...packageFiles("webgpu") },
+  cuda: { ...runtimeFolder("cuda"), ...packageFiles("cuda") },
+});
+for (const [part, { typescript, javascript }] of Object.entries(modules)) {
+  writeModule(`runtime-${part}.ts`, [
+    [`${part}Sources`, `${runtimeParts[part]}: file name to TypeScript source.`, typescript],
+    [`${part}Scripts`, "The same modules as JavaScript.", javascript],
+  ]);
+}
+
+for (const target of ["webgpu", "cuda"]) {
+  writeModule(`model-module-${target}.ts`, [
+    [
+      `${target}ModelModule`,
+      `The typed module of a package for ${target}, with \`$name$\` and the like for what differs between models.`,
+      modelModule(target),
+    ],
+  ]);
+}
 
 writeIfChanged(join(root, "schema/manifest.schema.json"), manifestSchema());

@@ -6,18 +6,45 @@
 import { Project, VariableDeclarationKind } from "ts-morph";
 import { transpile } from "./package-modules.mjs";
 
+/** What differs between the targets: what a model is brought to. */
+const targets = {
+  webgpu: {
+    imports: ["Device"],
+    platform: ["openDevice", "type PlatformAdapter"],
+    device: "Device | PlatformAdapter",
+    doc: "an adapter of the platform, or a device that `openDevice` gave; several models may share one",
+    opened: "device instanceof Device ? device : await openDevice(device)",
+  },
+  cuda: {
+    imports: ["type CudaDevice"],
+    platform: [],
+    device: "CudaDevice",
+    doc: "a device that `openDevice` gave; several models may share one",
+    opened: "device",
+  },
+};
+
 /** The module as TypeScript and as JavaScript; `src/backends/host/emit-model-module.ts` says what stands for what. */
-export function modelModule() {
+export function modelModule(target) {
+  const about = targets[target];
   const project = new Project({ useInMemoryFileSystem: true, skipLoadingLibFiles: true });
   const file = project.createSourceFile("model.ts");
-  file.addImportDeclarations(imports);
+  file.addImportDeclarations(importsFor(about));
   file.addExportDeclaration({
-    namedExports: ["ContextFull", "DeviceLost", "MissingFeature", "OutOfMemory", "PhdcError", "TextStream"],
+    namedExports: [
+      "ContextFull",
+      "DeviceLost",
+      "MissingFeature",
+      "NoAdapter",
+      "OutOfMemory",
+      "PhdcError",
+      "TextStream",
+    ],
     moduleSpecifier: "./runtime/index.js",
   });
   file.addExportDeclaration({ namedExports: ["openDevice"], moduleSpecifier: "./runtime/platform.js" });
   addConstants(file);
-  addLoad(file);
+  addLoad(file, about);
   file.addClass(modelClass);
   file.addClass(sessionClass);
   file.formatText({ indentSize: 2 });
@@ -25,12 +52,12 @@ export function modelModule() {
   return { "model.ts": text, "model.js": transpile(text) };
 }
 
-const imports = [
-  { moduleSpecifier: "./runtime/files.js", namedImports: ["readPackageText"] },
+const importsFor = ({ imports, platform }) => [
+  { moduleSpecifier: "./runtime/files.js", namedImports: ["readPackageFile", "readPackageText"] },
   {
     moduleSpecifier: "./runtime/index.js",
     namedImports: [
-      "Device",
+      ...imports,
       "type GeneratedToken",
       "type GenerateOptions",
       "generate",
@@ -41,7 +68,7 @@ const imports = [
       "type Session",
     ],
   },
-  { moduleSpecifier: "./runtime/platform.js", namedImports: ["openDevice", "type PlatformAdapter"] },
+  ...(platform.length > 0 ? [{ moduleSpecifier: "./runtime/platform.js", namedImports: platform }] : []),
   { moduleSpecifier: "./runtime/self-test.js", namedImports: ["runSelfTest", "type SelfTestResult"] },
   { moduleSpecifier: "./runtime/weights.js", namedImports: ["openWeights", "readManifest", "type WeightsInput"] },
 ];
@@ -61,7 +88,7 @@ function addConstants(file) {
   constant("parameters", "$parameters$ as const", "All parameters of the model, by their names in the source.");
 }
 
-function addLoad(file) {
+function addLoad(file, { device, doc, opened }) {
   file.addFunction({
     name: "load",
     isExported: true,
@@ -72,11 +99,11 @@ function addLoad(file) {
 Throws before any weight is read when the device lacks a feature or a limit, when the weights do not fit the model, or when they
 and the session announced in \`options.session\` exceed its memory.
 
-@param device an adapter of the platform, or a device that \`openDevice\` gave; several models may share one
+@param device ${doc}
 @param weights a \`.safetensors\` file (or its index) by address or path, its bytes, or \`"packed"\` for the package's own`,
     ],
     parameters: [
-      { name: "device", type: "Device | PlatformAdapter" },
+      { name: "device", type: device },
       { name: "weights", type: "WeightsInput" },
       { name: "options", type: "LoadOptions", initializer: "{}" },
     ],
@@ -84,8 +111,8 @@ and the session announced in \`options.session\` exceed its memory.
     statements: [
       "const manifest = await readManifest();",
       "const checkpoint = await openWeights(weights, manifest);",
-      "const opened = device instanceof Device ? device : await openDevice(device);",
-      "const model = await loadModel(opened, { manifest, readText: readPackageText, checkpoint }, options);",
+      "const files = { readText: readPackageText, readBytes: readPackageFile };",
+      `const model = await loadModel(${opened}, { manifest, ...files, checkpoint }, options);`,
       "return new $name$(model);",
     ],
   });
@@ -97,9 +124,9 @@ and the session announced in \`options.session\` exceed its memory.
       `Runs the package's self-test on a device: the same model at reduced sizes, with weights from a seeded generator, against the logits
 that the compiler's float64 interpreter computed. It reads none of the model's weights.`,
     ],
-    parameters: [{ name: "device", type: "Device | PlatformAdapter" }],
+    parameters: [{ name: "device", type: device }],
     returnType: "Promise<SelfTestResult>",
-    statements: ["return runSelfTest(device instanceof Device ? device : await openDevice(device));"],
+    statements: [`return runSelfTest(${opened});`],
   });
 }
 

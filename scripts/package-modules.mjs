@@ -1,21 +1,32 @@
-// Turns the modules of the run time into modules of a package, which depends on nothing: types of WebGPU come from the package's own
-// `webgpu.ts` instead of a library, and each module is there as JavaScript too.
+// Turns the modules of the run time into modules of a package. Types of WebGPU come from the package's own `gpu-types.ts` instead of a
+// library, and each module is there as JavaScript too.
 import { Node, Project, SyntaxKind, ts } from "ts-morph";
 
-/** File name to TypeScript text → the same for the package, and its JavaScript. */
-export function packageModules(sources) {
+const gpuTypes = "gpu-types.ts";
+
+/** Part → file name → TypeScript text: the same for the package, and its JavaScript. */
+export function packageModules(parts) {
+  const declared = typesDeclaredIn(parts.webgpu[gpuTypes]);
+  return Object.fromEntries(Object.entries(parts).map(([part, sources]) => [part, modulesOf(sources, declared)]));
+}
+
+function typesDeclaredIn(text) {
   const project = new Project({ useInMemoryFileSystem: true, skipLoadingLibFiles: true });
   const declared = new Set();
-  for (const statement of project.createSourceFile("declared.ts", sources["webgpu.ts"]).getStatements()) {
+  for (const statement of project.createSourceFile(gpuTypes, text).getStatements()) {
     if (Node.isInterfaceDeclaration(statement) || Node.isTypeAliasDeclaration(statement))
       declared.add(statement.getName());
   }
+  return declared;
+}
 
+function modulesOf(sources, declared) {
+  const project = new Project({ useInMemoryFileSystem: true, skipLoadingLibFiles: true });
   const typescript = {};
   const javascript = {};
   for (const name of Object.keys(sources).sort()) {
     const text =
-      name === "webgpu.ts" ? sources[name] : importTypes(project.createSourceFile(name, sources[name]), declared);
+      name === gpuTypes ? sources[name] : importTypes(project.createSourceFile(name, sources[name]), declared);
     typescript[name] = text;
     javascript[name.replace(/\.ts$/, ".js")] = transpile(text);
   }
@@ -34,11 +45,12 @@ function importTypes(file, declared) {
   for (const reference of file.getDescendantsOfKind(SyntaxKind.TypeReference)) {
     const name = reference.getTypeName().getText();
     if (!name.startsWith("GPU")) continue;
-    if (!declared.has(name)) throw new Error(`${file.getBaseName()}: webgpu.ts does not declare ${name}`);
+    if (!declared.has(name)) throw new Error(`${file.getBaseName()}: ${gpuTypes} does not declare ${name}`);
     used.add(name);
   }
   if (used.size === 0) return file.getFullText();
-  const statement = `import type { ${[...used].sort().join(", ")} } from "./webgpu.js";`;
+  const folder = file.getFilePath().split("/").length > 2 ? "../" : "./";
+  const statement = `import type { ${[...used].sort().join(", ")} } from "${folder}gpu-types.js";`;
   const imports = file.getImportDeclarations();
   const text = file.getFullText();
   if (imports.length > 0) {

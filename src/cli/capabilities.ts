@@ -1,6 +1,6 @@
 /** What kernels may use on an adapter: `Device` requests all of it. */
 import { type Capabilities, portableCapabilities } from "../ir/kernel/capabilities.js";
-import type { AdapterDescription } from "../runtime/adapter-info.js";
+import type { AdapterDescription } from "../runtime/webgpu/adapter-info.js";
 
 export function capabilitiesOf(adapter: AdapterDescription): Capabilities {
   const { features, limits, subgroupSizes } = adapter;

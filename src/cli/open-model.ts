@@ -6,7 +6,7 @@ import { parseFile } from "../dsl/syntax/parse.js";
 import { createCpuSession, derivedPlan } from "../interpret/graph/index.js";
 import { portableCapabilities } from "../ir/kernel/capabilities.js";
 import type { Checkpoint } from "../runtime/checkpoint.js";
-import { openDevice } from "../runtime/device.js";
+import { openDevice } from "../runtime/webgpu/device.js";
 import { loadModel, type Model } from "../runtime/model.js";
 import { openCheckpoint } from "../runtime/node/open-checkpoint.js";
 import type { SourceFile } from "../source/source-file.js";

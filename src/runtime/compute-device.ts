@@ -1,12 +1,11 @@
 /**
  * What models and sessions need of a device: memory, kernels, programs that are recorded once and replayed, and what comes back.
  *
- * WebGPU (`device.ts`) and CUDA (`cuda/device.ts`) implement it. A session speaks of nothing else, so it behaves alike on both.
+ * WebGPU (`webgpu/device.ts`) and CUDA (`cuda/device.ts`) implement it. A session speaks of nothing else, so it behaves alike on both.
  *
  * Everything that is given to a device happens in the order in which it was given: writes, submitted commands, copies to the host.
  * Failures surface as typed errors, at the call itself or at the next wait.
  */
-import type { Requirements } from "./adapter-info.js";
 import type { KernelInfo, Manifest } from "./manifest.js";
 import type { Call } from "./program.js";
 import type { PlannedBuffer, SizeLimits } from "./shape.js";
@@ -92,6 +91,12 @@ export interface Runner {
   /** Gives a function that waits for what is read, one source after the other. */
   submit(submission: Submission): Promise<() => Promise<ArrayBuffer>>;
   destroy(): void;
+}
+
+/** What a program needs of its device, as its manifest says. */
+export interface Requirements {
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
 }
 
 export interface ComputeDevice {

@@ -1,13 +1,4 @@
 /** Runs compiled packages on any WebGPU device. */
-export { type AdapterDescription, describeAdapter } from "./adapter-info.js";
-export { type ByteSource, memorySource } from "./byte-source.js";
-export { checkManifest, parseManifest } from "./check-manifest.js";
-export { type Checkpoint, type LoadProgress, openSafetensors, openShardedSafetensors } from "./checkpoint.js";
-export { Device, openDevice } from "./device.js";
-export * from "./errors.js";
-export { fetchSource } from "./fetch-source.js";
-export { type GeneratedToken, type GenerateOptions, generate } from "./generate.js";
-export type { Manifest } from "./manifest.js";
-export { type LoadOptions, loadModel, Model, type ModelSource } from "./model.js";
-export { type OpenOptions, Session } from "./session.js";
-export { TextStream, type Tokenizer } from "./tokenizer.js";
+export * from "./core.js";
+export { type AdapterDescription, describeAdapter } from "./webgpu/adapter-info.js";
+export { Device, openDevice } from "./webgpu/device.js";

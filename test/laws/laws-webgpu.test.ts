@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { memorySource } from "../../src/runtime/byte-source.js";
 import { openSafetensors } from "../../src/runtime/checkpoint.js";
-import { type Device, openDevice } from "../../src/runtime/device.js";
+import { type Device, openDevice } from "../../src/runtime/webgpu/device.js";
 import { bytesOf } from "../../src/runtime/dtype.js";
 import { loadModel, type Model } from "../../src/runtime/model.js";
 import { findAdapter } from "../../src/runtime/node/adapter.js";

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileSource } from "../../src/compile.js";
 import { importModel } from "../../src/import/import-model.js";
 import { portableCapabilities } from "../../src/ir/kernel/capabilities.js";
-import { type Device, openDevice } from "../../src/runtime/device.js";
+import { type Device, openDevice } from "../../src/runtime/webgpu/device.js";
 import { toF32, toIntegers } from "../../src/runtime/dtype.js";
 import { generate } from "../../src/runtime/generate.js";
 import { loadModel, type Model } from "../../src/runtime/model.js";

@@ -3,13 +3,22 @@
  * `$name$` where the name of a model belongs and so on; here these are filled in.
  */
 import { InternalError } from "../../diagnostics/diagnostic.js";
-import { modelModule } from "../../generated/model-module.js";
+import { cudaModelModule } from "../../generated/model-module-cuda.js";
+import { webgpuModelModule } from "../../generated/model-module-webgpu.js";
 import type { Manifest } from "../../runtime/manifest.js";
+
+const modules = { webgpu: webgpuModelModule, cuda: cudaModelModule };
+
+/** How a program comes by a device, in the opening of the module and in the README. */
+export const openDeviceLines: Readonly<Record<Manifest["target"], readonly string[]>> = {
+  webgpu: ["const device = (await navigator.gpu.requestAdapter())!;"],
+  cuda: ["const device = openDevice();"],
+};
 
 /** The text of the module in one of its two languages. */
 export function emitModelModule(manifest: Manifest, file: "model.ts" | "model.js" = "model.ts"): string {
   const values = placeholders(manifest);
-  const body = modelModule[file]!.replaceAll(/\$(\w+)\$/g, (_, name: string) => {
+  const body = modules[manifest.target][file]!.replaceAll(/\$(\w+)\$/g, (_, name: string) => {
     const value = values[name];
     if (value === undefined) throw new InternalError(`the model's module has nothing called ${name}`);
     return value;
@@ -29,7 +38,7 @@ function placeholders({ model }: Manifest): Readonly<Record<string, string>> {
   };
 }
 
-function opening({ model, generator }: Manifest): string {
+function opening({ model, generator, target }: Manifest): string {
   const { name, copies, attends } = model;
   const repetition =
     copies === 1
@@ -41,8 +50,8 @@ function opening({ model, generator }: Manifest): string {
     `${repetition} A query q sees a key k when`,
     ...attends.map((attend) => `    ${attend}`),
     "",
-    "    const adapter = await navigator.gpu.requestAdapter();",
-    `    const model = await load(adapter!, "model.safetensors");`,
+    ...openDeviceLines[target].map((line) => `    ${line}`),
+    `    const model = await load(device, "model.safetensors");`,
     "    const session = await model.openSession({ context: 1024 });",
     "    for await (const { id } of session.generate([[1, 2, 3]], { maxTokens: 100 })) console.log(id);",
   ];

@@ -1,9 +1,10 @@
 /** The README of a package: what it is, how to use it, and what other run times need to know first. */
 import { printExpr } from "../../runtime/expr.js";
 import type { Manifest, Step } from "../../runtime/manifest.js";
+import { openDeviceLines } from "./emit-model-module.js";
 
 export function emitReadme(manifest: Manifest): string {
-  const { model, generator, requires, memory, kernels, weights } = manifest;
+  const { model, generator, requires, memory, kernels, weights, target } = manifest;
   const packed = weights.some((weight) => weight.packed !== undefined);
   const features = requires.features.length === 0 ? "no optional features" : requires.features.join(", ");
   const limits = Object.entries(requires.limits).map(([name, value]) => `\`${name}\` ${value}`);
@@ -12,16 +13,16 @@ export function emitReadme(manifest: Manifest): string {
 Compiled by ${generator} from \`${model.source}\`: ${kernels.length} kernels, ${model.layers} layers, K = ${model.copies}.
 
 \`\`\`ts
-import { load, selfTest } from "./model.js";
+import { load${target === "cuda" ? ", openDevice" : ""}, selfTest } from "./model.js";
 
-const adapter = await navigator.gpu.requestAdapter();
-const model = await load(adapter!, ${packed ? `"packed"` : `"model.safetensors"`});
+${openDeviceLines[target].join("\n")}
+const model = await load(device, ${packed ? `"packed"` : `"model.safetensors"`});
 const session = await model.openSession({ context: 1024 });
 for await (const { id } of session.generate([promptIds], { maxTokens: 100 })) console.log(id);
 \`\`\`
 
-Works wherever WebGPU does: a page (serve this folder), Node with a WebGPU package, Deno. \`model.ts\` type-checks under \`--strict\` on its
-own. \`selfTest(adapter!)\` compares the device with logits that the compiler computed in float64, at reduced sizes.
+${platforms[target]} \`selfTest(device)\` compares the device with logits that
+the compiler computed in float64, at reduced sizes.
 
 ## What a device needs
 
@@ -45,7 +46,35 @@ ${kernelTable(manifest)}
 
 \`manifest.json\` says everything: kernels with their bindings and parameters, the steps of both phases with dispatch formulas, row rules, key
 stores, and how weights are packed from tensors. \`runtime/session.ts\` executes it and is meant to be read.
-`;
+${target === "cuda" ? cudaInterface(manifest) : ""}`;
+}
+
+const platforms: Readonly<Record<Manifest["target"], string>> = {
+  webgpu: `Works wherever WebGPU does: a page (serve this folder), Node with a WebGPU package, Deno. \`model.ts\` type-checks under \`--strict\`
+on its own.`,
+  cuda: `Runs in Node on Linux and Windows, with NVIDIA's driver and the package koffi (\`npm install\` in this folder), which calls it.`,
+};
+
+/** How kernels are called from anything that speaks CUDA. */
+function cudaInterface({ modules, kernels }: Manifest): string {
+  const { fatbin, ptx } = modules ?? {};
+  const ready =
+    fatbin === undefined || ptx === undefined
+      ? `The package was compiled without nvcc, so it holds no machine code: compile the \`.cu\` files with NVRTC or nvcc, as C++17, with the
+toolkit's headers on the include path.`
+      : `\`${fatbin.file}\` holds all kernels for ${fatbin.architectures.join(" and ")}. \`${ptx.file}\` is PTX ${ptx.version} for ${ptx.architecture}, for devices that
+it has no code for. Or compile the \`.cu\` files with NVRTC or nvcc, as C++17, with the toolkit's headers on the include path.`;
+  const weightLayouts = kernels.some(({ features }) => features.includes("matrix"))
+    ? `
+Weights whose \`layout\` is \`fragments\` are stored in the order in which matrix units take them: padded with zeros to tiles of 16 × 16,
+tile after tile along a row of tiles; in a tile, lane l of a warp finds its eight halves at byte 16 · l.
+`
+    : "";
+  return `
+A kernel is an \`extern "C"\` function named as \`entryPoint\` says. Its arguments are a pointer per binding, in the order of \`bindings\`, and
+then, if it has \`parameters\`, one struct by value with fields of four bytes at their \`offset\`. A block has \`workgroupSize\` threads, the grid
+is a step's \`workgroups\`, and there is no dynamic shared memory. ${ready}
+${weightLayouts}`;
 }
 
 function symbolTable({ symbols }: Manifest): string {

@@ -1,20 +1,20 @@
 /** Packs a checkpoint's tensors as a manifest lays them out. */
 import { InternalError } from "../../diagnostics/diagnostic.js";
 import type { Checkpoint } from "../../runtime/checkpoint.js";
-import { convertFloats, type FloatDtype } from "../../runtime/dtype.js";
+import type { FloatDtype } from "../../runtime/dtype.js";
+import { RowEncoder } from "../../runtime/encode-rows.js";
 import { scatterFragments } from "../../runtime/fragments.js";
 import type { Manifest, WeightInfo } from "../../runtime/manifest.js";
 import {
+  bytesOfRow,
   findMisfits,
   type PackedWeight,
   packedShape,
   planWeights,
-  storedAs,
   tensorName,
 } from "../../runtime/packing.js";
-import { elementBytes } from "../../runtime/shape.js";
 
-/** The file that holds all packed weights, in the order of the manifest and of the layers. */
+/** The file that holds all packed weights, in the order of the manifest and of the layers; values and their scales side by side. */
 export const packedFile = "weights/weights.bin";
 
 /** Offsets are multiples of this, so that a loader may map weights where it likes. */
@@ -47,26 +47,47 @@ export async function packWeights(
 
   const packed = new Map<WeightInfo, NonNullable<WeightInfo["packed"]>[number][]>();
   let offset = 0;
-  for (const weight of planned) {
-    const bytes = await packOne(weight, checkpoint);
-    const padding = (alignment - (bytes.byteLength % alignment)) % alignment;
-    await write({ bytes, padding });
-    const place = {
-      ...(weight.layer === undefined ? {} : { layer: weight.layer }),
-      file: packedFile,
-      offset,
-      bytes: bytes.byteLength,
-      sha256: await sha256(bytes),
-    };
-    packed.set(weight.info, [...(packed.get(weight.info) ?? []), place]);
-    offset += bytes.byteLength + padding;
+  for (const weights of sharingSources(planned)) {
+    for (const { weight, bytes } of await packTogether(weights, checkpoint)) {
+      const padding = (alignment - (bytes.byteLength % alignment)) % alignment;
+      await write({ bytes, padding });
+      const place = {
+        ...(weight.layer === undefined ? {} : { layer: weight.layer }),
+        file: packedFile,
+        offset,
+        bytes: bytes.byteLength,
+        sha256: await sha256(bytes),
+      };
+      packed.set(weight.info, [...(packed.get(weight.info) ?? []), place]);
+      offset += bytes.byteLength + padding;
+    }
   }
   return { ...manifest, weights: manifest.weights.map((info) => ({ ...info, packed: packed.get(info) ?? [] })) };
 }
 
-async function packOne({ info, layer }: PackedWeight, checkpoint: Checkpoint): Promise<Uint8Array<ArrayBuffer>> {
-  const shape = packedShape(info);
-  const bytes = new Uint8Array(shape.rows * shape.rowBytes);
+/** Weights of the same tensors, in the order of the first of them. */
+function sharingSources(weights: readonly PackedWeight[]): Iterable<readonly PackedWeight[]> {
+  const groups = new Map<string, PackedWeight[]>();
+  for (const weight of weights) {
+    const key = JSON.stringify([weight.layer, weight.info.sources]);
+    groups.set(key, [...(groups.get(key) ?? []), weight]);
+  }
+  return groups.values();
+}
+
+interface Packed {
+  readonly weight: PackedWeight;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Packs weights of the same tensors, each of which is read once. */
+async function packTogether(weights: readonly PackedWeight[], checkpoint: Checkpoint): Promise<readonly Packed[]> {
+  const encoder = new RowEncoder();
+  const all = weights.map((weight): Packed => {
+    const { rows, rowBytes } = packedShape(weight.info);
+    return { weight, bytes: new Uint8Array(rows * rowBytes) };
+  });
+  const [{ info, layer }] = weights as [PackedWeight];
   for (const { tensor, row, zeros } of info.sources) {
     const name = tensorName(tensor, layer);
     const source = checkpoint.tensors.get(name);
@@ -74,16 +95,22 @@ async function packOne({ info, layer }: PackedWeight, checkpoint: Checkpoint): P
       if (zeros) continue;
       throw new InternalError(`the misfit ${name} went unnoticed`);
     }
-    const converted = convertFloats(await checkpoint.read(source), source.dtype as FloatDtype, storedAs(info.element));
-    const first = row * info.columns;
-    if (info.layout === "fragments") {
-      const elements = new Uint16Array(converted.buffer, converted.byteOffset, converted.byteLength / 2);
-      scatterFragments(new Uint16Array(bytes.buffer), elements, first, info.columns);
-    } else {
-      bytes.set(converted, first * elementBytes[info.element]);
+    const floats = await checkpoint.read(source);
+    for (const { weight, bytes } of all) {
+      place(weight.info, row, encoder.encode(weight.info, source.dtype as FloatDtype, floats), bytes);
     }
   }
-  return bytes;
+  return all;
+}
+
+/** Puts encoded rows to their place in a packed weight. */
+function place(info: WeightInfo, row: number, rows: Uint8Array, packed: Uint8Array<ArrayBuffer>): void {
+  if (info.layout === "fragments") {
+    const elements = new Uint16Array(rows.buffer, rows.byteOffset, rows.byteLength / 2);
+    scatterFragments(new Uint16Array(packed.buffer), elements, row * info.columns, info.columns);
+  } else {
+    packed.set(rows, row * bytesOfRow(info));
+  }
 }
 
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {

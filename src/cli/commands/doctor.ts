@@ -1,4 +1,4 @@
-import type { AdapterDescription } from "../../runtime/adapter-info.js";
+import type { AdapterDescription } from "../../runtime/webgpu/adapter-info.js";
 import { NoAdapter } from "../../runtime/errors.js";
 import { findAdapter } from "../../runtime/node/adapter.js";
 import { version } from "../../version.js";

@@ -1,8 +1,14 @@
 /**
  * A CUDA device: the primary context of a GPU and one stream, on which everything happens in the order in which it is given.
  */
-import type { Requirements } from "../adapter-info.js";
-import type { ComputeDevice, DeviceBuffer, DeviceKernels, KernelFiles, Runner } from "../compute-device.js";
+import type {
+  ComputeDevice,
+  DeviceBuffer,
+  DeviceKernels,
+  KernelFiles,
+  Requirements,
+  Runner,
+} from "../compute-device.js";
 import { MissingFeature, NoAdapter, RequestError } from "../errors.js";
 import type { Manifest } from "../manifest.js";
 import type { PlannedBuffer, SizeLimits } from "../shape.js";

@@ -3,8 +3,8 @@
  */
 import { readdir } from "node:fs/promises";
 import koffi from "koffi";
-import { type AdapterDescription, describeAdapter } from "../adapter-info.js";
 import { NoAdapter } from "../errors.js";
+import { type AdapterDescription, describeAdapter } from "../webgpu/adapter-info.js";
 import { unpackSoftwareVulkan } from "./software-adapter.js";
 
 type AdapterKind = "hardware" | "software";

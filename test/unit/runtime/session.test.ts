@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Device, openDevice } from "../../../src/runtime/device.js";
+import { type Device, openDevice } from "../../../src/runtime/webgpu/device.js";
 import { type GenerateOptions, generate } from "../../../src/runtime/generate.js";
 import { loadModel, type Model } from "../../../src/runtime/model.js";
 import { findAdapter } from "../../../src/runtime/node/adapter.js";

@@ -3,10 +3,10 @@
  *
  * It catches what a device gets wrong in silence: a broken reduction, half-precision overflow, a driver's miscompilation.
  */
-import type { Device } from "../../../runtime/device.js";
+import type { ComputeDevice } from "../../../runtime/compute-device.js";
 import type { Manifest } from "../../../runtime/manifest.js";
 import { loadModel } from "../../../runtime/model.js";
-import { readPackageText } from "./files.js";
+import { readPackageFile, readPackageText } from "./files.js";
 import { seededCheckpoint, tensorsOf } from "./seeded-weights.js";
 
 /** `selftest/expected.json`. */
@@ -30,12 +30,13 @@ export interface SelfTestResult {
   readonly adapter: string;
 }
 
-export async function runSelfTest(device: Device): Promise<SelfTestResult> {
+export async function runSelfTest(device: ComputeDevice): Promise<SelfTestResult> {
   const read = (file: string) => readPackageText(`selftest/${file}`);
+  const readBytes = (file: string) => readPackageFile(`selftest/${file}`);
   const manifest = JSON.parse(await read("manifest.json")) as Manifest;
   const data = JSON.parse(await read("expected.json")) as SelfTestData;
   const checkpoint = seededCheckpoint(data.seed, tensorsOf(manifest));
-  const model = await loadModel(device, { manifest, readText: read, checkpoint });
+  const model = await loadModel(device, { manifest, readText: read, readBytes, checkpoint });
   const session = await model.openSession({ context: data.ids.length });
   let difference = 0;
   let position = data.prefill - 1;
@@ -61,5 +62,5 @@ export async function runSelfTest(device: Device): Promise<SelfTestResult> {
     model.close();
   }
   const { tolerance } = data;
-  return { passed: difference <= tolerance, difference, position, tolerance, adapter: device.adapter.name };
+  return { passed: difference <= tolerance, difference, position, tolerance, adapter: device.name };
 }

@@ -10,7 +10,7 @@ import { WeightsError } from "../../../runtime/errors.js";
 import { fetchSource } from "../../../runtime/fetch-source.js";
 import { fragmentLength, gatherFragments } from "../../../runtime/fragments.js";
 import type { Manifest, WeightInfo } from "../../../runtime/manifest.js";
-import { packedShape, planWeights, storedAs, tensorName } from "../../../runtime/packing.js";
+import { bytesOfRow, packedShape, planWeights, storedAs, storedName, tensorName } from "../../../runtime/packing.js";
 import { elementBytes } from "../../../runtime/shape.js";
 import { readPackageText } from "./files.js";
 
@@ -98,11 +98,10 @@ async function openPacked(manifest: Manifest): Promise<Checkpoint> {
     const packed = info.packed?.find((part) => part.layer === layer);
     if (packed === undefined) throw new WeightsError("tensor-absent", `the package carries no weight ${info.name}`);
     for (const { tensor, shape, row } of info.sources) {
-      const name = tensorName(tensor, layer);
-      const size = elementBytes[info.element];
-      const elements = shape.reduce((product, length) => product * length, 1);
-      const place = { shard: files.indexOf(packed.file), offset: packed.offset + row * info.columns * size };
-      tensors.set(name, { name, dtype: storedAs(info.element), shape, byteLength: elements * size, ...place });
+      const name = info.quantised ? storedName(tensorName(tensor, layer), info.quantised) : tensorName(tensor, layer);
+      const rowBytes = bytesOfRow(info);
+      const place = { shard: files.indexOf(packed.file), offset: packed.offset + row * rowBytes };
+      tensors.set(name, { name, ...storedKind(info, shape), byteLength: shape[0]! * rowBytes, ...place });
       if (info.layout === "fragments") fragments.set(name, { info, offset: packed.offset, row });
       else fragments.delete(name);
     }
@@ -121,6 +120,13 @@ async function openPacked(manifest: Manifest): Promise<Checkpoint> {
       await Promise.all(sources.map((source) => source.close()));
     },
   };
+}
+
+/** Type and shape of a tensor as a packed weight holds it. */
+function storedKind(info: WeightInfo, shape: readonly number[]): Pick<CheckpointTensor, "dtype" | "shape"> {
+  if (info.quantised === undefined) return { dtype: storedAs(info.element), shape };
+  const ofRow = bytesOfRow(info) / elementBytes[info.element];
+  return { dtype: info.quantised.part === "values" ? "U32" : "BF16", shape: [shape[0]!, ofRow] };
 }
 
 /** A tensor whose packed weight is cut into tiles. */

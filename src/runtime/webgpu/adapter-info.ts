@@ -14,12 +14,6 @@ export interface AdapterDescription {
   readonly limits: Readonly<Record<string, number>>;
 }
 
-/** What a program needs of its device, as its manifest says. */
-export interface Requirements {
-  readonly features: readonly string[];
-  readonly limits: Readonly<Record<string, number>>;
-}
-
 /** Drivers that compute on the CPU without saying so in `isFallbackAdapter`. */
 const softwareDrivers = /swiftshader|llvmpipe|lavapipe|softpipe|basic render/i;
 

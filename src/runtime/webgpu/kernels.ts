@@ -1,11 +1,11 @@
 /**
  * The kernels of a package on a WebGPU device.
  */
-import { type DeviceKernels, everyOf, type KernelFiles } from "./compute-device.js";
+import { type DeviceKernels, everyOf, type KernelFiles } from "../compute-device.js";
+import { DeviceError, DeviceLost } from "../errors.js";
+import type { KernelInfo, Manifest } from "../manifest.js";
 import type { Device } from "./device.js";
-import { DeviceError, DeviceLost } from "./errors.js";
 import { computeStage } from "./gpu-flags.js";
-import type { KernelInfo, Manifest } from "./manifest.js";
 
 export interface Kernel {
   readonly info: KernelInfo;

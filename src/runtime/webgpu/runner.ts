@@ -2,7 +2,7 @@
  * Runs a session's programs on WebGPU: what is submitted together is one command buffer, and calls without copies between them are one
  * compute pass.
  */
-import type { BoundCall, Command, ProgramSlot, Recording, Runner, Submission } from "./compute-device.js";
+import type { BoundCall, Command, ProgramSlot, Recording, Runner, Submission } from "../compute-device.js";
 import type { Device } from "./device.js";
 import type { KernelSet } from "./kernels.js";
 import { Readback } from "./readback.js";

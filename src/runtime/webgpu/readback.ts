@@ -1,4 +1,4 @@
-import type { ReadSource } from "./compute-device.js";
+import type { ReadSource } from "../compute-device.js";
 import type { Device } from "./device.js";
 import { bufferUsage, mapRead } from "./gpu-flags.js";
 

@@ -1,9 +1,9 @@
 /**
  * Calls with their buffers, ready to be encoded: bind groups are made once and shared by equal calls.
  */
-import type { BoundBuffer, BoundCall, DeviceBuffer } from "./compute-device.js";
+import type { BoundBuffer, BoundCall, DeviceBuffer } from "../compute-device.js";
+import { MissingFeature } from "../errors.js";
 import type { Device } from "./device.js";
-import { MissingFeature } from "./errors.js";
 import { bufferUsage } from "./gpu-flags.js";
 import type { Kernel, KernelSet } from "./kernels.js";
 

@@ -1,5 +1,5 @@
 /** The platform's adapter, whichever library declares its type: TypeScript's own, `@webgpu/types`, Deno's, or none. */
-import { type Device, openDevice as openAdapter } from "../../../runtime/device.js";
+import { type Device, openDevice as openAdapter } from "../../../../runtime/webgpu/device.js";
 
 /** What every declaration of `GPUAdapter` has in common. */
 export interface PlatformAdapter {

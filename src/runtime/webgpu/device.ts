@@ -4,14 +4,22 @@
  * WebGPU reports most errors beside the calls that cause them: in error scopes, in `uncapturederror` events, through the promise
  * `lost`. Here each of them becomes a typed error thrown at the next place where the caller waits anyway.
  */
-import { type AdapterDescription, describeAdapter, type Requirements } from "./adapter-info.js";
-import type { ComputeDevice, DeviceBuffer, DeviceKernels, KernelFiles, Runner } from "./compute-device.js";
-import { DeviceError, DeviceLost, MissingFeature, OutOfMemory, PhdcError } from "./errors.js";
+
+import type {
+  ComputeDevice,
+  DeviceBuffer,
+  DeviceKernels,
+  KernelFiles,
+  Requirements,
+  Runner,
+} from "../compute-device.js";
+import { DeviceError, DeviceLost, MissingFeature, OutOfMemory, PhdcError } from "../errors.js";
+import type { Manifest } from "../manifest.js";
+import type { PlannedBuffer } from "../shape.js";
+import { type AdapterDescription, describeAdapter } from "./adapter-info.js";
 import { bufferUsage } from "./gpu-flags.js";
 import { KernelSet } from "./kernels.js";
-import type { Manifest } from "./manifest.js";
 import { GpuRunner } from "./runner.js";
-import type { PlannedBuffer } from "./shape.js";
 
 /** Features that kernels may be compiled for; requested wherever the adapter has them. */
 const usefulFeatures = ["shader-f16", "subgroups", "timestamp-query"] as const;
