@@ -46,7 +46,7 @@ import {
 } from "../../runtime/shape.js";
 import type { AccessCounts } from "./access-counts.js";
 import { Poison } from "./poison.js";
-import { type BufferData, runKernel } from "./run-kernel.js";
+import { type BufferData, type KernelRun, runKernel } from "./run-kernel.js";
 
 /** Values of a tensor of the checkpoint; undefined when there is none. */
 export type TensorValues = (tensor: string) => ArrayLike<number> | undefined;
@@ -60,6 +60,8 @@ export interface ManifestRunOptions extends SessionOptions {
   /** Gives what to count a call with, if it is to be counted. */
   readonly countOf?: (call: Call) => AccessCounts | undefined;
   readonly detectRaces?: boolean;
+  /** Runs kernels in place of the interpreter. */
+  readonly execute?: (kernel: Kernel, run: KernelRun) => void;
 }
 
 const unlimited: SizeLimits = {
@@ -273,7 +275,8 @@ export class ManifestRun {
       return [name, viewOf(memory, scalarOf(type))] as const;
     });
     const count = this.options.countOf?.(call);
-    runKernel(kernel, {
+    const { execute = runKernel } = this.options;
+    execute(kernel, {
       buffers: Object.fromEntries(buffers),
       params: call.parameters,
       workgroups: call.workgroups,
