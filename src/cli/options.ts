@@ -14,6 +14,22 @@ export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: 
   };
 }
 
+/** A reader of whole numbers with commas between them. */
+export function wholeNumbers(min: number): (text: string) => readonly number[] {
+  const read = wholeNumber(min);
+  return (text) => text.split(",").map((part) => read(part.trim()));
+}
+
+/** A reader of words with commas between them. */
+export function choices<T extends string>(known: readonly T[]): (text: string) => readonly T[] {
+  return (text) =>
+    text.split(",").map((part) => {
+      const found = known.find((word) => word === part.trim());
+      if (found !== undefined) return found;
+      throw new InvalidArgumentError(`Each of them must be one of ${known.join(", ")}.`);
+    });
+}
+
 /** A reader of numbers from `min` (or above it) to `max`. */
 export function realNumber(min: number, max = Number.POSITIVE_INFINITY, exclusive = false): (text: string) => number {
   return (text) => {
@@ -48,17 +64,20 @@ export const weightsOption = () =>
   new Option("--weights <dir>", "Hugging Face folder, or a .safetensors file, with the model's tensors");
 export const outputOption = (what: string) => new Option("-o, --output <path>", what);
 
-export const devices = ["auto", "webgpu", "cpu"] as const;
+export const devices = ["auto", "cuda", "cuda-emulated", "webgpu", "cpu"] as const;
 export type DeviceName = (typeof devices)[number];
 export const deviceOption = () =>
   new Option("--device <name>", "where to run; one that is named is never replaced by another")
     .choices(devices)
     .default("auto");
 
-export const dtypes = ["auto", "f32", "f16"] as const;
+export const dtypes = ["auto", "f32", "f16", "bf16"] as const;
 export type DtypeName = (typeof dtypes)[number];
 export const dtypeOption = () =>
-  new Option("--dtype <type>", "element type of weights and caches; auto is f16 where the adapter has it, else f32")
+  new Option(
+    "--dtype <type>",
+    "element type of weights and caches; auto is f16 where the device has it, else f32; bf16 is for CUDA",
+  )
     .choices(dtypes)
     .default("auto");
 

@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { positionRules, variants, windowUnits } from "../import/model-config.js";
 import { version } from "../version.js";
 import {
+  choices,
   deviceOption,
   dtypeOption,
   jsonOption,
@@ -15,6 +16,7 @@ import {
   setOption,
   weightsOption,
   wholeNumber,
+  wholeNumbers,
   withOptions,
 } from "./options.js";
 import { exitCodes } from "./report.js";
@@ -86,19 +88,21 @@ export function createProgram(terminal: Terminal): Program {
 
   withOptions(
     command("compile <file>", "compile a model to a package: kernels, manifest, host module"),
-    new Option("--target <target>", "what to compile for").choices(["webgpu"]).default("webgpu"),
+    new Option("--target <target>", "what to compile for").choices(["webgpu", "cuda"]).default("webgpu"),
     outputOption("folder to write (replaced if it is an earlier package)"),
     new Option("--emit <what>", "print one part on stdout instead of writing a package").choices([
       "graph",
       "kernels",
       "wgsl",
+      "cuda",
       "manifest",
       "host",
     ]),
     setOption(),
     weightsOption(),
     dtypeOption(),
-    new Option("--subgroups", "let kernels use subgroup operations, which some devices lack"),
+    new Option("--subgroups", "let WebGPU kernels use subgroup operations, which some devices lack"),
+    new Option("--no-nvcc", "leave CUDA kernels as text, also where nvcc could compile them"),
     new Option("--dump-ir <dir>", "write the graph after every pass to this folder"),
     new Option("--print-after <pass>", "print the graph after this pass on stderr (repeatable)").argParser(repeated),
     new Option("--time-passes", "print how long each stage took on stderr"),
@@ -168,6 +172,30 @@ export function createProgram(terminal: Terminal): Program {
 
   withOptions(command("inspect <path>", "list what a checkpoint or a compiled package holds"), jsonOption()).action(
     (path, options) => settle(import("./commands/inspect.js").then((c) => c.inspectCommand(terminal, path, options))),
+  );
+
+  withOptions(
+    command("bench [models...]", "time models of true shapes with random weights, and say what bounds the times"),
+    new Option("--device <names>", "where to run (comma-separated)").argParser(choices(["webgpu"])).default(["webgpu"]),
+    new Option("--dtype <types>", "element types of weights and caches")
+      .argParser(choices(["f32", "f16", "bf16"]))
+      .default(["f32"]),
+    new Option("--variant <name>", "who sees whom, in named shapes").choices(variants).default("phd-cswa"),
+    new Option("--copies <K>", "copies of every token").argParser(wholeNumbers(1)),
+    new Option("--window <W>", "windows, in hidden tokens").argParser(wholeNumbers(0)),
+    new Option("--chunk <C>", "chunks, in positions").argParser(wholeNumbers(1)),
+    new Option("--prompt <n>", "lengths of the prompt").argParser(wholeNumbers(1)).default([128]),
+    new Option("--batch <b>", "sequences side by side").argParser(wholeNumbers(1)).default([1]),
+    new Option("--repeat <times>", "measurements of each figure").argParser(wholeNumber(1)).default(7),
+    new Option("--steps <steps>", "decode steps of one measurement").argParser(wholeNumber(1)).default(8),
+    new Option("--no-kernels", "do not time kernels one by one"),
+    new Option("--seed <n>", "seed of weights and prompts").argParser(wholeNumber(0, 2 ** 31 - 1)).default(0),
+    setOption(),
+    outputOption("write the report to this file, as JSON"),
+    new Option("--html <path>", "write the report as a page with charts"),
+    jsonOption(),
+  ).action((models, options) =>
+    settle(import("./commands/bench.js").then((c) => c.benchCommand(terminal, models, options))),
   );
 
   withOptions(command("doctor", "say which devices there are and what will run on them"), jsonOption()).action(

@@ -1,0 +1,146 @@
+/**
+ * How long each kernel of a session takes, in the calls that the session recorded.
+ *
+ * The calls of one kernel run one after the other, layer by layer, as often as a measurement needs. Weights that together are no larger
+ * than a cache are copied, and the calls go through the copies in turn: in a step of a whole model, too, a weight comes from memory.
+ */
+import type { BoundCall, ComputeDevice, DeviceBuffer, DeviceKernels, Runner } from "../runtime/compute-device.js";
+import type { CallWork } from "./count-work.js";
+import { totalBytes } from "./count-work.js";
+import type { Floor, KernelReport } from "./report.js";
+import { type TimingOptions, timeCalls } from "./time-calls.js";
+
+/** Weights of a kernel are copied until they have this many bytes together: more than the largest last-level caches. */
+const rotatedBytes = 192 * 1024 * 1024;
+const mostCopies = 8;
+
+export interface CountedCalls {
+  readonly phase: "prefill" | "decode";
+  readonly calls: readonly BoundCall[];
+  /** Of each call. */
+  readonly works: readonly CallWork[];
+}
+
+/** The kernels of the given phases, the slowest first. What the session holds is worthless afterwards. */
+export async function measureKernels(
+  device: ComputeDevice,
+  kernels: DeviceKernels,
+  phases: readonly CountedCalls[],
+  floor: Floor,
+  options: TimingOptions,
+): Promise<KernelReport[]> {
+  const runner = device.openRunner(kernels);
+  try {
+    const reports: KernelReport[] = [];
+    for (const { phase, calls, works } of phases) {
+      for (const kernel of new Set(calls.map((call) => call.kernel))) {
+        const places = [...calls.keys()].filter((place) => calls[place]!.kernel === kernel);
+        const own = places.map((place) => calls[place]!);
+        const ofOwn = places.map((place) => works[place]!);
+        reports.push(await measureKernel(device, runner, phase, own, ofOwn, floor, options));
+      }
+    }
+    return reports.sort((a, b) => b.totalMs - a.totalMs);
+  } finally {
+    runner.destroy();
+  }
+}
+
+async function measureKernel(
+  device: ComputeDevice,
+  runner: Runner,
+  phase: KernelReport["phase"],
+  calls: readonly BoundCall[],
+  works: readonly CallWork[],
+  floor: Floor,
+  options: TimingOptions,
+): Promise<KernelReport> {
+  const rotation = await rotateWeights(device, runner, calls);
+  try {
+    const round = await timeCalls(device, runner, rotation.calls, floor.submitMs.median, options);
+    const perCall = (ms: number) => (ms * 1000) / rotation.calls.length;
+    const us = {
+      median: perCall(round.median),
+      lowerQuartile: perCall(round.lowerQuartile),
+      upperQuartile: perCall(round.upperQuartile),
+      least: perCall(round.least),
+      most: perCall(round.most),
+      count: round.count,
+    };
+    const average = (of: (work: CallWork) => number) =>
+      works.reduce((total, work) => total + of(work), 0) / works.length;
+    const bytes = {
+      weights: average((work) => work.bytes.weights),
+      caches: average((work) => work.bytes.caches),
+      activations: average((work) => work.bytes.activations),
+    };
+    const flops = average((work) => work.flops);
+    const perSecond = (amount: number) => (us.median === 0 ? 0 : (amount / us.median) * 1e6);
+    const bytesPerSecond = perSecond(totalBytes(bytes));
+    const flopsPerSecond = perSecond(flops);
+    return {
+      kernel: calls[0]!.kernel,
+      phase,
+      calls: calls.length,
+      us,
+      totalMs: (us.median * calls.length) / 1000,
+      bytes,
+      flops,
+      bytesPerSecond,
+      flopsPerSecond,
+      ofFloor: Math.max(bytesPerSecond / floor.copyBytesPerSecond.median, flopsPerSecond / floor.flopsPerSecond.median),
+      weightCopies: rotation.copies,
+    };
+  } finally {
+    for (const buffer of rotation.buffers) buffer.destroy();
+  }
+}
+
+interface Rotation {
+  readonly calls: readonly BoundCall[];
+  /** The weights themselves and their copies. */
+  readonly copies: number;
+  /** Of the copies. */
+  readonly buffers: readonly DeviceBuffer[];
+}
+
+async function rotateWeights(device: ComputeDevice, runner: Runner, calls: readonly BoundCall[]): Promise<Rotation> {
+  const weights = new Set(
+    calls.flatMap(({ info, buffers }) =>
+      buffers.flatMap(({ buffer }, index) => (info.bindings[index]!.role === "weight" ? [buffer] : [])),
+    ),
+  );
+  const bytes = [...weights].reduce((total, { size }) => total + size, 0);
+  const copies = bytes === 0 ? 1 : Math.max(1, Math.min(mostCopies, Math.ceil(rotatedBytes / bytes)));
+  const rotated: BoundCall[] = [...calls];
+  const allocated: DeviceBuffer[] = [];
+  for (let copy = 1; copy < copies; copy++) {
+    const twins = await copyBuffers(device, runner, [...weights]);
+    allocated.push(...twins.values());
+    for (const call of calls) {
+      const buffers = call.buffers.map(({ buffer, size }) => ({ buffer: twins.get(buffer) ?? buffer, size }));
+      rotated.push({ ...call, buffers });
+    }
+  }
+  return { calls: rotated, copies, buffers: allocated };
+}
+
+async function copyBuffers(
+  device: ComputeDevice,
+  runner: Runner,
+  sources: readonly DeviceBuffer[],
+): Promise<ReadonlyMap<DeviceBuffer, DeviceBuffer>> {
+  const planned = sources.map(({ size }, index) => ({
+    name: `copy ${index} of a weight`,
+    purpose: "working" as const,
+    bytes: size,
+  }));
+  const targets = [...(await device.allocate(planned)).values()];
+  const twins = new Map(sources.map((source, index) => [source, targets[index]!]));
+  const commands = [...twins].map(([source, target]) => ({
+    kind: "copy" as const,
+    ...{ source, target, offset: 0, bytes: source.size },
+  }));
+  await runner.submit({ what: "copies of weights", commands, reads: [] });
+  return twins;
+}

@@ -1,0 +1,120 @@
+/**
+ * Kernels that measure what a device can do: how fast it moves bytes and how fast it computes. They are written in kernel IR, so every
+ * target has them.
+ */
+import { emitCuda } from "../backends/cuda/module.js";
+import { emitWgsl } from "../backends/wgsl/module.js";
+import { buildKernel, constantOf, fma, type Variable } from "../ir/kernel/builder.js";
+import type { Kernel } from "../ir/kernel/kernel.js";
+import type { Manifest } from "../runtime/manifest.js";
+import { type PrintedKernel, printKernel } from "../schedule/kernel-info.js";
+
+const workgroupSize = 256;
+/** Workgroups of one row of a dispatch; below every device's limit. */
+const rowOfWorkgroups = 16384;
+
+/** Bytes that one workgroup of the copy reads; it writes as many. */
+export const copyBytesPerWorkgroup = workgroupSize * 16;
+
+/** Copies a buffer. One vector per invocation. */
+export function copyProbe(): Kernel {
+  return buildKernel(
+    "copy_probe",
+    {
+      doc: "Copies a buffer. One vector per invocation.",
+      dispatch: `vectors / ${workgroupSize} workgroups over x and y, without a rest`,
+      workgroupSize,
+    },
+    (k) => {
+      const source = k.read("source", "vec4<f32>");
+      const target = k.readWrite("target", "vec4<f32>");
+      const workgroup = k.workgroupId.y.mul(k.numWorkgroups.x).add(k.workgroupId.x);
+      const index = k.let("index", workgroup.mul(workgroupSize).add(k.localId));
+      target.set(index, source.at(index));
+    },
+  );
+}
+
+/** Independent sums per invocation: enough that none waits for its own last step. */
+const chains = 8;
+const stepsPerLoop = 64;
+
+/** Arithmetic of one invocation of the probe, per iteration of its loop. */
+const flopsPerLoop = 2 * 4 * chains * stepsPerLoop;
+
+export function arithmeticFlops(workgroups: number, loops: number): number {
+  return workgroups * workgroupSize * loops * flopsPerLoop;
+}
+
+/** Multiplies and adds in registers. Nothing moves but one vector in and one out per invocation. */
+export function arithmeticProbe(): Kernel {
+  return buildKernel(
+    "arithmetic_probe",
+    {
+      doc: "Multiplies and adds in registers, many times over. One vector in and one out per invocation.",
+      dispatch: "any number of workgroups",
+      workgroupSize,
+    },
+    (k) => {
+      const source = k.read("source", "vec4<f32>");
+      const target = k.readWrite("target", "vec4<f32>");
+      const loops = k.param("loops");
+      // Values that the compiler cannot know, near 1 and near 0, so that sums neither vanish nor overflow.
+      const factor = k.let("factor", source.at(k.localId));
+      const sums: Variable[] = [];
+      for (let chain = 0; chain < chains; chain++) {
+        sums.push(k.var(`sum_${chain}`, factor.add(constantOf("vec4<f32>", chain))));
+      }
+      k.for("loop", { to: loops }, () => {
+        for (let step = 0; step < stepsPerLoop; step++) for (const sum of sums) sum.set(fma(sum, factor, factor));
+      });
+      const total = sums.slice(1).reduce((sum, next) => sum.add(next), sums[0]!.add(0));
+      target.set(k.globalId, total);
+    },
+  );
+}
+
+export const arithmeticWorkgroup = workgroupSize;
+
+/** How many workgroups a dispatch has along x and y. */
+export function spread(workgroups: number): readonly [number, number, number] {
+  const x = Math.min(workgroups, rowOfWorkgroups);
+  if (workgroups % x !== 0) throw new Error(`${workgroups} workgroups do not fill rows of ${x}`);
+  return [x, workgroups / x, 1];
+}
+
+/** A package of the probes alone: what a device needs to open them. */
+export function probePackage(target: Manifest["target"]): { manifest: Manifest; kernels: readonly PrintedKernel[] } {
+  const print = (kernel: Kernel) =>
+    target === "cuda" ? printKernel(kernel, "cuda", emitCuda) : printKernel(kernel, "wgsl", emitWgsl);
+  const kernels = [copyProbe(), arithmeticProbe()].map(print);
+  const manifest: Manifest = {
+    format: "phdc-package",
+    version: 1,
+    generator: "phdc bench",
+    target,
+    model: { name: "probes", source: "", parameters: {}, vocab: 1, layers: 0, copies: 1, predictCopy: 1, attends: [] },
+    symbols: [],
+    constants: {},
+    groups: [],
+    rows: {
+      tileRows: { prefill: 1, decode: 1 },
+      prefill: { inputs: [], layers: [] },
+      decode: { order: [1], input: [], query: [] },
+    },
+    stores: { distinct: [], layers: [] },
+    buffers: [],
+    tables: [],
+    weights: [],
+    kernels: kernels.map(({ info }) => info),
+    phases: {
+      prefill: { before: [], layer: [], classOf: [], after: [] },
+      decode: { before: [], layer: [], classOf: [], after: [] },
+    },
+    sampling: [],
+    memory: { weights: 0, caches: 0, working: 0 },
+    requires: { features: [], limits: {} },
+    tolerance: 0,
+  };
+  return { manifest, kernels };
+}

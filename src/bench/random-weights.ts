@@ -1,0 +1,106 @@
+/**
+ * Weights of a model's true shapes, drawn by a seeded generator.
+ *
+ * Every value follows from its tensor's name and its place, so pieces are made when they are read: a host never holds more than a
+ * piece, and a model of any size needs no download. Two runs, and two programs, draw the same weights.
+ */
+import type { Checkpoint, CheckpointTensor } from "../runtime/checkpoint.js";
+import { convertFloats, dtypeBytes, type FloatDtype } from "../runtime/dtype.js";
+import type { Manifest } from "../runtime/manifest.js";
+import { tensorName } from "../runtime/packing.js";
+
+/** Values are taken from a table of this many; two indices fit into one random word. */
+const tableBits = 12;
+const tableSize = 2 ** tableBits;
+
+/** The tensors that a manifest asks for. `dtype` is what they are stored in; every dtype holds the same values, rounded. */
+export function randomCheckpoint(manifest: Manifest, dtype: FloatDtype, seed = 0): Checkpoint {
+  const tensors = new Map<string, CheckpointTensor>();
+  const tables = new Map<string, Uint8Array>();
+  for (const { name, shape } of tensorsOf(manifest)) {
+    const elements = shape.reduce((product, size) => product * size, 1);
+    const byteLength = elements * dtypeBytes[dtype];
+    tensors.set(name, { name, dtype, shape, byteLength, shard: 0, offset: 0 });
+    tables.set(name, valueTable(shape, dtype));
+  }
+  return {
+    tensors,
+    files: ["random weights"],
+    read: async ({ name, byteLength }, start = 0, length = byteLength - start) =>
+      draw(tables.get(name)!, dtypeBytes[dtype], hashText(name) ^ seed, start, length),
+    close: async () => {},
+  };
+}
+
+/** Values of one tensor as floats: what another program computes with when it is compared. */
+export async function randomTensor(checkpoint: Checkpoint, name: string): Promise<Float32Array<ArrayBuffer>> {
+  const tensor = checkpoint.tensors.get(name);
+  if (tensor === undefined) throw new Error(`no weights are drawn for ${name}`);
+  const bytes = convertFloats(await checkpoint.read(tensor), tensor.dtype as FloatDtype, "F32");
+  return new Float32Array(bytes.slice().buffer as ArrayBuffer);
+}
+
+function tensorsOf(manifest: Manifest): readonly { readonly name: string; readonly shape: readonly number[] }[] {
+  const everyLayer = Array.from({ length: manifest.model.layers }, (_, layer) => layer);
+  const all = manifest.weights.flatMap(({ perLayer, layers, sources }) =>
+    sources
+      .filter(({ zeros }) => !zeros)
+      .flatMap(({ tensor, shape }) =>
+        (perLayer ? (layers ?? everyLayer) : [undefined]).map((layer) => ({ name: tensorName(tensor, layer), shape })),
+      ),
+  );
+  // A tied table is the source of two weights.
+  return [...new Map(all.map((tensor) => [tensor.name, tensor])).values()];
+}
+
+/**
+ * The values that a tensor is drawn from. A matrix keeps the size of what it is multiplied with: uniform in ±√(3 / columns). A vector
+ * scales, so it is drawn around 1.
+ */
+function valueTable(shape: readonly number[], dtype: FloatDtype): Uint8Array {
+  const isVector = shape.length === 1;
+  const reach = isVector ? 0.25 : Math.sqrt(3 / shape.at(-1)!);
+  const middle = isVector ? 1 : 0;
+  const values = Float32Array.from(
+    { length: tableSize },
+    (_, index) => middle + reach * (((index + 0.5) / tableSize) * 2 - 1),
+  );
+  return convertFloats(new Uint8Array(values.buffer), "F32", dtype).slice();
+}
+
+/** Bytes [start, start + length) of a tensor; both are multiples of an element. */
+function draw(table: Uint8Array, size: number, seed: number, start: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  const first = start / size;
+  const count = length / size;
+  if (size === 2) fill(new Uint16Array(bytes.buffer), new Uint16Array(table.buffer), seed, first, count);
+  else if (size === 4) fill(new Uint32Array(bytes.buffer), new Uint32Array(table.buffer), seed, first, count);
+  else fill(new BigUint64Array(bytes.buffer), new BigUint64Array(table.buffer), seed, first, count);
+  return bytes;
+}
+
+type Elements = { [index: number]: number | bigint };
+
+function fill(target: Elements, table: Elements, seed: number, first: number, count: number): void {
+  for (let at = 0; at < count; at++) {
+    const place = first + at;
+    // One word serves two neighbours.
+    const word = scramble((place >>> 1) + Math.imul(seed, 0x9e3779b1));
+    target[at] = table[(place & 1 ? word >>> tableBits : word) & (tableSize - 1)]!;
+  }
+}
+
+/** Mixes the bits of a word, so that neighbouring words have nothing in common. */
+function scramble(word: number): number {
+  let mixed = word ^ (word >>> 16);
+  mixed = Math.imul(mixed, 0x21f0aaad);
+  mixed ^= mixed >>> 15;
+  mixed = Math.imul(mixed, 0x735a2d97);
+  return (mixed ^ (mixed >>> 15)) >>> 0;
+}
+
+function hashText(text: string): number {
+  let hash = 0;
+  for (let at = 0; at < text.length; at++) hash = scramble(hash ^ text.charCodeAt(at));
+  return hash;
+}

@@ -1,0 +1,48 @@
+/** How long calls take on a device, by the clock, from submission to the news that they are done. */
+import type { BoundCall, ComputeDevice, Runner } from "../runtime/compute-device.js";
+import { type Summary, summarise } from "./statistics.js";
+
+export interface TimingOptions {
+  /** Measurements of each figure. */
+  readonly repeat: number;
+  /** A submission is repeated within itself until it takes this long, so that what it costs to submit does not count. */
+  readonly leastMs: number;
+}
+
+/** Calls of one submission, at most; a device may end a submission that lasts for seconds. */
+const mostCalls = 4096;
+
+export async function timeSubmission(
+  device: ComputeDevice,
+  runner: Runner,
+  calls: readonly BoundCall[],
+): Promise<number> {
+  const recording = await runner.record("decode", calls, false);
+  await device.settled();
+  const start = performance.now();
+  await runner.submit({ what: "a measurement", commands: [{ kind: "run", recording }], reads: [] });
+  await device.settled();
+  return performance.now() - start;
+}
+
+/** Milliseconds of one round of `calls`, `overheadMs` of the submission left out. */
+export async function timeCalls(
+  device: ComputeDevice,
+  runner: Runner,
+  calls: readonly BoundCall[],
+  overheadMs: number,
+  { repeat, leastMs }: TimingOptions,
+): Promise<Summary> {
+  // The first round warms up, and says how many rounds fill a measurement.
+  await timeSubmission(device, runner, calls);
+  const whole = await timeSubmission(device, runner, calls);
+  // What it costs to submit varies, and must not make a round look like nothing.
+  const once = Math.max(whole - overheadMs, whole / 8);
+  const rounds = Math.max(1, Math.min(Math.ceil(leastMs / once), Math.floor(mostCalls / calls.length)));
+  const measured = Array.from({ length: rounds }, () => calls).flat();
+  const times: number[] = [];
+  for (let run = 0; run < repeat; run++) {
+    times.push(Math.max(0, (await timeSubmission(device, runner, measured)) - overheadMs) / rounds);
+  }
+  return summarise(times);
+}
