@@ -107,7 +107,7 @@ class Plan:
                         pos, copy = token_of(groups[group], index)
                         if evaluate(span.get("where", 1), {**at, "pos": pos, "copy": copy}):
                             layers_of[group, index] = layer + 1
-        last = self.group_of(model["predictCopy"])
+        last = self.group_of(n - 1, model["predictCopy"])
         index = (n - 1) * copies_of(groups[last]) + model["predictCopy"] - groups[last]["firstCopy"]
         layers_of[last, index] = model["layers"] + 1
         ordered = sorted((layers, *key) for key, layers in layers_of.items())
@@ -193,7 +193,8 @@ class Plan:
         """The attention of a layer over all copies of n positions: a call with buffers by their names in the kernel, the words of its
         control buffer, and the tokens (by place in stream order) in the order of its rows. Keys with index i stand in slot i."""
         groups, copies = self.manifest["groups"], self.manifest["model"]["copies"]
-        tokens = [(0, *token_of(group, index)) for group in groups for index in range(n * copies_of(group))]
+        every = [(group, *token_of(group, index)) for group in groups for index in range(n * copies_of(group))]
+        tokens = [(0, pos, copy) for group, pos, copy in every if holds(group, pos, copy)]
         control, at = self.control_of(Table(tokens, None, None, None), [0] * n, 0)
         tiles = self.tiles("prefill", tokens, 0)
         control += [word for tile in tiles for word in tile]
@@ -205,8 +206,9 @@ class Plan:
         names = tuple(binding["name"] for binding in self.kernels[call.kernel]["bindings"])
         return replace(call, buffers=names), control, [pos * copies + copy - 1 for _, pos, copy in tokens]
 
-    def group_of(self, copy):
-        return next(g for g, group in enumerate(self.manifest["groups"]) if copy <= group["lastCopy"])
+    def group_of(self, pos, copy):
+        """The key group of a token: a run of copies, at all positions or at those of an interval."""
+        return next(g for g, group in enumerate(self.manifest["groups"]) if holds(group, pos, copy))
 
     def tiles(self, kind, rows, base):
         """Query tiles of the rows from `base` on: [first row, rows, stride, sequence]. One of a prefill keeps to one key group."""
@@ -214,7 +216,7 @@ class Plan:
         for row in range(base, len(rows)):
             joins = tiles and tiles[-1][1] < most
             if joins and kind == "prefill":
-                joins = self.group_of(rows[tiles[-1][0]][2]) == self.group_of(rows[row][2])
+                joins = self.group_of(*rows[tiles[-1][0]][1:]) == self.group_of(*rows[row][1:])
             if joins:
                 tiles[-1][1] += 1
             else:
@@ -240,6 +242,11 @@ class Plan:
 
 def copies_of(group):
     return group["lastCopy"] - group["firstCopy"] + 1
+
+
+def holds(group, pos, copy):
+    positions = group.get("firstPos", 0), group.get("endPos", math.inf)
+    return group["firstCopy"] <= copy <= group["lastCopy"] and positions[0] <= pos < positions[1]
 
 
 def token_of(group, index):

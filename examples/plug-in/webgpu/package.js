@@ -93,7 +93,7 @@ export class Plan {
         }
       }
     }
-    const last = groups.findIndex(({ lastCopy }) => model.predictCopy <= lastCopy);
+    const last = this.groupOf(n - 1, model.predictCopy);
     const copies = groups[last].lastCopy - groups[last].firstCopy + 1;
     add(last, (n - 1) * copies + model.predictCopy - groups[last].firstCopy, model.layers + 1);
     const sorted = [...found.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
@@ -172,16 +172,24 @@ export class Plan {
         ];
       });
     const { before, layer, classOf, after } = phases[kind];
-    const layers = Array.from({ length: model.layers }, (_, l) => callsOf(layer[classOf[l]], l));
-    const calls = [...callsOf(before), ...layers.flat(), ...callsOf(after)];
+    const calls = callsOf(before);
+    for (let l = 0; l < model.layers; l++) calls.push(...callsOf(layer[classOf[l]], l));
+    calls.push(...callsOf(after));
     return { control: Int32Array.from(control), calls };
+  }
+
+  /** The key group of a token: a run of copies, at all positions or at those of an interval. */
+  groupOf(pos, copy) {
+    return this.manifest.groups.findIndex(
+      ({ firstCopy, lastCopy, firstPos = 0, endPos = Infinity }) =>
+        firstCopy <= copy && copy <= lastCopy && firstPos <= pos && pos < endPos,
+    );
   }
 
   /** Query tiles of the rows from `base` on: [first row, rows, stride, sequence]. */
   tiles(kind, rows, base) {
-    const { groups, rows: rules } = this.manifest;
-    const most = rules.tileRows[kind];
-    const groupOf = ([, , copy]) => groups.findIndex(({ lastCopy }) => copy <= lastCopy);
+    const most = this.manifest.rows.tileRows[kind];
+    const groupOf = ([, pos, copy]) => this.groupOf(pos, copy);
     const tiles = [];
     for (let row = base; row < rows.length; row++) {
       const tile = tiles.at(-1);
