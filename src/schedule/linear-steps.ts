@@ -1,9 +1,10 @@
 /** Steps of a fused product: which kernel for how many rows, and which columns in which rows. */
-import { add, ceilDiv, type Expr, eq, le, max, min, sub } from "../ir/expr.js";
+import { add, ceilDiv, type Expr, eq, le, max, min, mul, sub } from "../ir/expr.js";
 import type { FusedLinear, RowClass } from "../ir/graph/ops.js";
 import type { FloatType } from "../ir/kernel/types.js";
 import { tileSide } from "../kernels/linear/matrix-fragments.js";
 import { matrixSkinnyColumns, matrixSkinnyLinear, matrixSkinnyRows } from "../kernels/linear/matrix-skinny.js";
+import { matrixTiledLinear, matrixTileSize } from "../kernels/linear/matrix-tiled.js";
 import type { LinearOptions } from "../kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
@@ -188,8 +189,22 @@ function matrixChoices({ kernels }: Workshop, options: LinearOptions, extent: Ex
       workgroups: [ceilDiv(columns, matrixSkinnyColumns(own)), ceilDiv("row_count", rows), 1],
     };
   });
-  return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
+  if (extent.mostRows !== undefined) return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
+  const tiled = (["small", "large"] as const).map((tile): Choice => {
+    const own = { ...options, tile };
+    const size = matrixTileSize(own);
+    return {
+      kernel: kernels.get("matrix-tiled-linear", own, matrixTiledLinear),
+      workgroups: [ceilDiv(columns, size.columns), ceilDiv("row_count", size.rows), 1],
+    };
+  }) as [Choice, Choice];
+  const [small, large] = tiled;
+  const [x, y] = large.workgroups;
+  return [...choices, { ...small, when: le(mul(x, y), idleWorkgroups) }, large];
 }
+
+/** So few large tiles would leave processors of a large GPU without one. */
+const idleWorkgroups = 131;
 
 /** Whether the device can run the tiled kernel: it needs 256 invocations, and strips of every matrix in workgroup memory. */
 function tileFits({ matrices, capabilities: { limits } }: LinearOptions): boolean {

@@ -9,6 +9,7 @@ import {
   matrixSkinnyColumns,
   matrixSkinnyLinear,
 } from "../../src/kernels/linear/matrix-skinny.js";
+import { matrixTiledLinear, matrixTileSize } from "../../src/kernels/linear/matrix-tiled.js";
 import type { LinearOptions } from "../../src/kernels/linear/options.js";
 import { fragmentLength, fragmentPlace } from "../../src/runtime/fragments.js";
 import { largestDifference, matrixRow, randomFloats, rmsNorm, silu } from "./linear-reference.js";
@@ -132,6 +133,16 @@ function checkSkinny(test: Case, rows: MatrixSkinnyOptions["rows"]) {
   ]);
 }
 
+function checkTiled(test: Case, tile: "small" | "large") {
+  const options = { ...optionsOf(test), tile };
+  const { columns, rows } = matrixTileSize(options);
+  return check(test, matrixTiledLinear(options), (count, base) => [
+    Math.ceil(((base % 16) + count) / columns),
+    Math.ceil(test.rows / rows),
+    1,
+  ]);
+}
+
 describe("a skinny product on matrix units", () => {
   it.each([8, 16, 32] as const)("multiplies up to %i rows of any width", (rows) => {
     for (const inputs of [1, 6, 16, 24, 67, 128, 300]) {
@@ -190,5 +201,46 @@ describe("a skinny product on matrix units", () => {
 
   it("packs the rows of a range to the front for the logits", () => {
     checkSkinny({ inputs: 12, outputs: 11, rows: 2, outputRows: "packed" }, 8);
+  });
+});
+
+describe.each(["small", "large"] as const)("a product of %s tiles on matrix units", (tile) => {
+  it("multiplies any number of rows and columns, tile edges or not", () => {
+    for (const [rows, outputs] of [
+      [1, 1],
+      [17, 65],
+      [64, 64],
+      [65, 3],
+      [130, 150],
+    ] as const) {
+      for (const inputs of [1, 6, 16, 32, 67, 128]) checkTiled({ inputs, outputs, rows }, tile);
+    }
+  });
+
+  it("fuses norm, bias, residual and gating", () => {
+    for (const mode of ["plain", "residual", "pair"] as const) {
+      for (const bias of [false, true]) {
+        for (const inputs of [96, 35]) checkTiled({ inputs, outputs: 70, rows: 66, mode, norm: true, bias }, tile);
+      }
+    }
+  });
+
+  it("takes f16 as it takes bf16", () => {
+    checkTiled({ inputs: 80, outputs: 33, rows: 20, element: "f16", mode: "pair" }, tile);
+  });
+
+  it("leaves columns outside its range alone, wherever in a tile that begins", () => {
+    for (const columns of [
+      [7, 9],
+      [16, 100],
+      [15, 120],
+    ] as const) {
+      checkTiled({ inputs: 12, outputs: 151, rows: 3, bias: true, columns }, tile);
+    }
+  });
+
+  it("brings every weight once for all rows of a tile", () => {
+    const { count } = checkTiled({ inputs: 150, outputs: 128, rows: 60 }, tile);
+    expect(new Set(count.of("weight").loadsOfElement)).toEqual(new Set([1]));
   });
 });

@@ -21,7 +21,7 @@ const rounding = { f32: Math.fround, f16: roundToHalf, bf16: roundToBfloat } as 
 function rounded(weights: WeightSource, dtype: FloatType): WeightSource {
   return (tensor) => {
     const found = weights(tensor);
-    return found.shape.length < 2 ? found : { ...found, data: Float32Array.from(found.data, rounding[dtype]) };
+    return found.shape.length < 2 ? found : { ...found, data: Float64Array.from(found.data, rounding[dtype]) };
   };
 }
 
