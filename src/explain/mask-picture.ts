@@ -7,6 +7,7 @@ import { sees, type Token } from "../ir/relation/predicate.js";
 import { printPredicate } from "../ir/relation/print-predicate.js";
 import type { KeyGroup } from "../passes/tokens/group-tokens.js";
 import { keepsToken } from "../passes/tokens/keeps-token.js";
+import { groupOf } from "../runtime/key-group.js";
 import { describeLayout } from "./describe-layout.js";
 
 /** Queries and keys on a side of a tile, as far as their group reaches. */
@@ -62,7 +63,7 @@ export function maskPictures({ graph, facts }: Program, n: number): MaskPicture[
       const { tokens, cuts } = orders[order];
       const visible = tokens.map((query) => tokens.map((key) => sees(predicate, query, key)));
       const kept = tokens.map((token) => {
-        const g = groups.findIndex(({ firstCopy, lastCopy }) => firstCopy <= token.copy && token.copy <= lastCopy);
+        const g = groupOf(groups, token.pos, token.copy);
         return keepsToken(layouts[g]!, groups[g]!, token, n);
       });
       const tiles = tilesOf(visible, cuts);
@@ -79,9 +80,9 @@ function writtenAs({ origin, stated, predicate }: Attend): string {
 function tokensOf(groups: readonly Omit<KeyGroup, "name">[], n: number) {
   const tokens: Token[] = [];
   const cuts: number[] = [];
-  for (const { firstCopy, lastCopy } of groups) {
+  for (const { firstCopy, lastCopy, firstPos = 0, endPos = n } of groups) {
     const first = tokens.length;
-    for (let pos = 0; pos < n; pos++) {
+    for (let pos = firstPos; pos < Math.min(n, endPos); pos++) {
       for (let copy = firstCopy; copy <= lastCopy; copy++) tokens.push({ pos, copy });
     }
     for (let cut = first; cut < tokens.length; cut += tileSide) cuts.push(cut);

@@ -68,10 +68,11 @@ export function planOfPaper(program: Program, n: number): Plan {
   const hidden = facts.groups.flatMap(({ lastCopy }, index) => (lastCopy > 1 ? [index] : []));
   const layouts = facts.retention.flatMap((groups) => hidden.map((index) => groups[index]!.layout));
   const hiddenPositions = Math.max(0, ...layouts.map((layout) => positionsComputed(layout, n)));
-  const rows = facts.groups.map(({ name, firstCopy, lastCopy }): RowSet => {
+  const rows = facts.groups.map(({ name, firstCopy, lastCopy, firstPos = 0, endPos = n }): RowSet => {
     const size = lastCopy - firstCopy + 1;
-    const lo = lastCopy === 1 ? 0 : (n - hiddenPositions) * size;
-    return { group: name, firstCopy, lastCopy, ranges: [{ lo, hi: n * size }] };
+    const first = Math.max(firstPos, lastCopy === 1 ? 0 : n - hiddenPositions);
+    const ranges = [{ lo: first * size, hi: Math.min(n, endPos) * size }];
+    return { group: name, firstCopy, lastCopy, ranges };
   });
   const total = rows.reduce((sum, set) => sum + countRows(set, { n }), 0);
   const all = (count: number, pairs: number): LayerRows => ({ input: count, keys: count, query: count, pairs });

@@ -3,13 +3,13 @@
  *
  * Values keep the integer type that they come in (positions and copies are u32 in the row table, i32 beside bounds).
  */
-import { allOf, type Value } from "../ir/kernel/builder.js";
+import { allOf, max, min, type Value } from "../ir/kernel/builder.js";
+import { copiesIn, type KeyGroupMembers } from "../runtime/key-group.js";
+
+export { copiesIn } from "../runtime/key-group.js";
 
 /** What of a key group decides who belongs to it. */
-export interface GroupMembers {
-  readonly firstCopy: number;
-  readonly lastCopy: number;
-}
+export type GroupMembers = KeyGroupMembers;
 
 /** Where a token stands. */
 export interface TokenPlace {
@@ -18,17 +18,21 @@ export interface TokenPlace {
   readonly copy: Value;
 }
 
-export const copiesIn = ({ firstCopy, lastCopy }: GroupMembers): number => lastCopy - firstCopy + 1;
-
 /** Whether the key of a token is in the group; absent where every token's is. `copies` is K. */
 export function belongsTo(
-  { firstCopy, lastCopy }: GroupMembers,
-  { copy }: TokenPlace,
+  { firstCopy, lastCopy, firstPos = 0, endPos }: GroupMembers,
+  { pos, copy }: TokenPlace,
   copies: number,
 ): Value | undefined {
-  if (firstCopy === 1 && lastCopy === copies) return undefined;
-  if (firstCopy === lastCopy) return copy.eq(firstCopy);
-  return allOf(...(firstCopy > 1 ? [copy.ge(firstCopy)] : []), ...(lastCopy < copies ? [copy.le(lastCopy)] : []));
+  const conditions: Value[] = [];
+  if (firstCopy === lastCopy && copies > 1) conditions.push(copy.eq(firstCopy));
+  else {
+    if (firstCopy > 1) conditions.push(copy.ge(firstCopy));
+    if (lastCopy < copies) conditions.push(copy.le(lastCopy));
+  }
+  if (firstPos > 0) conditions.push(pos.ge(firstPos));
+  if (endPos !== undefined) conditions.push(pos.lt(endPos));
+  return conditions.length === 0 ? undefined : allOf(...conditions);
 }
 
 /** Index of a token's key in a group that it belongs to. */
@@ -38,8 +42,11 @@ export function keyIndex(group: GroupMembers, { pos, copy }: TokenPlace): Value 
   return copies === 1 ? before : before.add(copy.sub(group.firstCopy));
 }
 
-/** How many keys of the group the first `positions` positions have; the index of the next one, too. */
+/** One past the last index of the group's keys at the first `positions` positions; the index of the next one, too. */
 export function keysOf(group: GroupMembers, positions: Value): Value {
+  const { firstPos = 0, endPos } = group;
   const copies = copiesIn(group);
-  return copies === 1 ? positions : positions.mul(copies);
+  const started = firstPos > 0 ? max(positions, firstPos) : positions;
+  const inside = endPos === undefined ? started : min(started, endPos);
+  return copies === 1 ? inside : inside.mul(copies);
 }

@@ -17,6 +17,7 @@ import {
   text,
   truth,
 } from "./json-shape.js";
+import { partitionFault } from "./key-group.js";
 import {
   type BindingSource,
   type BufferInfo,
@@ -75,17 +76,17 @@ const modelInfo = object<ModelInfo>({
   attends: list(text),
 });
 
-const keyGroup = object<KeyGroupInfo>({ name: text, firstCopy: integer(1), lastCopy: integer(1) });
+const keyGroup = object<KeyGroupInfo>({
+  name: text,
+  firstCopy: integer(1),
+  lastCopy: integer(1),
+  firstPos: optional(integer(0)),
+  endPos: optional(integer(1)),
+});
 
 function assertPartition(groups: readonly KeyGroupInfo[], copies: number): void {
-  const inOrder = [...groups].sort((a, b) => a.firstCopy - b.firstCopy);
-  let next = 1;
-  for (const { firstCopy, lastCopy, name } of inOrder) {
-    if (firstCopy !== next || lastCopy < firstCopy)
-      throw new ManifestError("groups", `${name} does not continue the copies`);
-    next = lastCopy + 1;
-  }
-  if (next !== copies + 1) throw new ManifestError("groups", `the groups do not hold the copies 1 to ${copies}`);
+  const fault = partitionFault(groups, copies);
+  if (fault !== undefined) throw new ManifestError("groups", fault);
 }
 
 /** The check of a whole manifest, once the sizes that lists and expressions depend on are known. */

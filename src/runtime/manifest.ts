@@ -44,6 +44,7 @@
  * The head writes the buffer named `logits`, f32 [batch][vocab], one row per output row.
  */
 import type { Expr } from "./expr.js";
+import type { KeyGroupMembers } from "./key-group.js";
 
 export const manifestVersion = 1;
 
@@ -107,11 +108,14 @@ export interface SymbolInfo {
   readonly max?: number;
 }
 
-/** Keys of copies firstCopy … lastCopy, stored together; index i of a token = pos · (lastCopy - firstCopy + 1) + copy - firstCopy. */
-export interface KeyGroupInfo {
+/**
+ * Keys of copies firstCopy … lastCopy, stored together; index i of a token = pos · (lastCopy - firstCopy + 1) + copy - firstCopy.
+ *
+ * Copies of which some positions are kept longer than the others (attention sinks) have two groups, one after the other: the positions
+ * [0, endPos) and those from firstPos on. Indices count from position 0 in both.
+ */
+export interface KeyGroupInfo extends KeyGroupMembers {
   readonly name: string;
-  readonly firstCopy: number;
-  readonly lastCopy: number;
 }
 
 /** Rows of one key group: every index i in [lo, hi) of any range, where `where` (if given) is not 0. */
@@ -151,7 +155,7 @@ export interface RowRules {
  * Keys and values share a buffer of type `element`: [2][batch][slots][kvWidth], keys first.
  * A key with index i stands in slot (i - base) mod slots.
  *
- *   forever  slots = context · copies in the group; written in both phases; base 0
+ *   forever  slots = context (or endPos, if that is less) · copies in the group; written in both phases; base 0
  *   ring     slots = keep + copies in the group, so that a decode step may write its rows before attention reads. Prefill works on the
  *            scratch instead; `keep` last keys are copied in before (when start > 0) and out after attention
  *   step     nothing is kept between steps; decode uses one small buffer (copies in the group) shared by all layers, prefill the scratch

@@ -6,6 +6,7 @@
  */
 import type { Command, ComputeDevice, DeviceBuffer, Recording } from "./compute-device.js";
 import { evaluate } from "./expr.js";
+import { copiesIn } from "./key-group.js";
 import type { KeyStore, Manifest } from "./manifest.js";
 import { elementBytes, type SessionShape, storeName, storesOf } from "./shape.js";
 
@@ -104,8 +105,7 @@ export class Poison {
 
   #fillDeadSlots(layer: number, group: number, store: KeyStore, lengths: readonly number[]): Command[] {
     const commands: Command[] = [];
-    const { firstCopy, lastCopy } = this.#manifest.groups[group]!;
-    const copies = lastCopy - firstCopy + 1;
+    const copies = copiesIn(this.#manifest.groups[group]!);
     const slots = evaluate(store.slots, this.#shape.symbols);
     const keyBytes = store.kvWidth * elementBytes[store.element];
     const buffer = this.#buffers.get(storeName(layer, store.group))!;

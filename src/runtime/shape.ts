@@ -4,6 +4,7 @@
 import { type ControlLayout, layOutControl } from "./control.js";
 import { ManifestError, OutOfMemory, RequestError } from "./errors.js";
 import { evaluate } from "./expr.js";
+import { copiesIn } from "./key-group.js";
 import type { Element, KeyStore, Manifest } from "./manifest.js";
 import { countRows, type RowModel } from "./rows.js";
 
@@ -171,8 +172,7 @@ export function roundUp(bytes: number): number {
   return Math.ceil(bytes / 16) * 16;
 }
 
-const copiesOf = (manifest: Manifest, group: number) =>
-  manifest.groups[group]!.lastCopy - manifest.groups[group]!.firstCopy + 1;
+const copiesOf = (manifest: Manifest, group: number) => copiesIn(manifest.groups[group]!);
 
 const usesScratch = ({ layout }: KeyStore) => layout === "ring" || layout === "step";
 

@@ -5,14 +5,15 @@
  * are two programs over the same buffers, weights and kernels.
  */
 import { InternalError, unreachable } from "../diagnostics/diagnostic.js";
-import { type Expr, mul } from "../ir/expr.js";
-import type { Block, CachedAttention, Graph, Layers, Op, StoreKeys } from "../ir/graph/ops.js";
+import { type Expr, min, mul } from "../ir/expr.js";
+import type { Block, CachedAttention, Graph, KeyGroup, Layers, Op, StoreKeys } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
 import type { FloatType } from "../ir/kernel/types.js";
 import { preferredTileRows } from "../kernels/attention/options.js";
 import { takesFragments } from "../kernels/linear/matrix-fragments.js";
+import { copiesIn } from "../runtime/key-group.js";
 import type { BufferInfo, KeyStore, Manifest, Phase, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
 import type { KeyRetention, ScheduleFacts } from "./facts.js";
@@ -191,10 +192,10 @@ function storesOf(
   const layers = (loop?.classOf ?? []).map((graphClass, layer) => {
     const store = bodyOf(loop!, graphClass).ops.find((op): op is StoreKeys => op.kind === "store-keys");
     const kvWidth = store === undefined ? 0 : store.key.heads * store.width;
-    const stores = graph.groups!.map(({ name, firstCopy, lastCopy }, group): KeyStore => {
+    const stores = graph.groups!.map((members, group): KeyStore => {
       const { layout, keep, chunk } = facts.retention[layer]![group]!;
-      const slots = slotsOf({ layout, keep }, lastCopy - firstCopy + 1);
-      return { group: name, layout, element, kvWidth, keep, ...(chunk !== undefined && { chunk }), slots };
+      const slots = slotsOf({ layout, keep }, members);
+      return { group: members.name, layout, element, kvWidth, keep, ...(chunk !== undefined && { chunk }), slots };
     });
     const key = JSON.stringify(stores);
     if (!known.has(key)) known.set(key, distinct.push(stores) - 1);
@@ -204,10 +205,11 @@ function storesOf(
 }
 
 /** A ring holds what it keeps and the keys of the step that reads it. */
-function slotsOf({ layout, keep }: KeyRetention, copies: number): Expr {
+function slotsOf({ layout, keep }: KeyRetention, group: KeyGroup): Expr {
+  const copies = copiesIn(group);
   switch (layout) {
     case "forever":
-      return mul("context", copies);
+      return mul(group.endPos === undefined ? "context" : min("context", group.endPos), copies);
     case "ring":
       return keep + copies;
     case "step":

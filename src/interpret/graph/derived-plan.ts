@@ -7,16 +7,16 @@ import type { Token } from "../../ir/relation/predicate.js";
 import { analyseTokens, type TokenFacts } from "../../passes/analyse-tokens.js";
 import { keepsToken } from "../../passes/tokens/keeps-token.js";
 import type { RowSet } from "../../passes/tokens/row-set.js";
+import { groupOf } from "../../runtime/key-group.js";
 import type { RowPlan } from "./row-plan.js";
 
 export function derivedPlan(graph: Graph, facts: TokenFacts = analyseTokens(graph)): RowPlan {
-  const groupOf = (copy: number) =>
-    facts.groups.findIndex(({ firstCopy, lastCopy }) => firstCopy <= copy && copy <= lastCopy);
+  const groupOfToken = ({ pos, copy }: Token) => groupOf(facts.groups, pos, copy);
   const predicts = ({ pos, copy }: Token, positions: number) =>
     pos === positions - 1 && copy === graph.predictCopy ? 1 : 0;
   return {
     depth(token, start, positions) {
-      const group = groupOf(token.copy);
+      const group = groupOfToken(token);
       const sizes = { n: positions, start };
       // A row that leaves a layer enters the next, so counting says how far it goes.
       const entered = facts.prefill.layers.filter(({ input }) => holds(input[group]!, token, sizes)).length;
@@ -28,7 +28,7 @@ export function derivedPlan(graph: Graph, facts: TokenFacts = analyseTokens(grap
       return entered + predicts(token, positions);
     },
     keeps(layer, token, positions) {
-      const group = groupOf(token.copy);
+      const group = groupOfToken(token);
       return keepsToken(facts.retention[layer]![group]!.layout, facts.groups[group]!, token, positions);
     },
   };

@@ -7,6 +7,7 @@
 import { evaluate } from "../../ir/expr.js";
 import type { Attend, Graph } from "../../ir/graph/ops.js";
 import { sees, type Token } from "../../ir/relation/predicate.js";
+import { copiesIn } from "../../runtime/key-group.js";
 
 /** Stream indices of the keys that `query` sees among the first `positions` positions. */
 export function visibleKeys(graph: Graph, attend: Attend, query: Token, positions: number): Int32Array {
@@ -30,10 +31,11 @@ function byParts(graph: Graph, attend: Attend, query: Token, positions: number):
   const symbols = { q_pos: query.pos, q_copy: query.copy };
   for (const [index, part] of attend.parts!.entries()) {
     if (part.density === "empty") continue;
-    const { firstCopy, lastCopy } = graph.groups![index]!;
-    const copies = lastCopy - firstCopy + 1;
-    const lo = Math.max(0, evaluate(part.lo, symbols));
-    const hi = Math.min(positions * copies, evaluate(part.hi, symbols));
+    const group = graph.groups![index]!;
+    const { firstCopy, firstPos = 0, endPos = positions } = group;
+    const copies = copiesIn(group);
+    const lo = Math.max(firstPos * copies, evaluate(part.lo, symbols));
+    const hi = Math.min(positions * copies, endPos * copies, evaluate(part.hi, symbols));
     for (let i = lo; i < hi; i++) {
       const key = { pos: Math.floor(i / copies), copy: firstCopy + (i % copies) };
       if (part.density === "dense" || sees(attend.predicate, query, key)) {

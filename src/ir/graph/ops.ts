@@ -17,6 +17,7 @@
  *                   cached-attention; `select-copy` stays as the border between the rows of the layers and the predicted rows
  *                   (it moves nothing: the row table ends in the predicting rows)
  */
+import type { KeyGroupMembers } from "../../runtime/key-group.js";
 import type { Span } from "../../source/source-file.js";
 import type { Expr } from "../expr.js";
 import type { Predicate } from "../relation/predicate.js";
@@ -378,11 +379,9 @@ export interface AttendPart {
   readonly hi: Expr;
 }
 
-/** A run of copies whose keys are stored together. */
-export interface KeyGroup {
+/** Tokens whose keys are stored together: a run of copies, at all positions or at those of an interval. */
+export interface KeyGroup extends KeyGroupMembers {
   readonly name: string;
-  readonly firstCopy: number;
-  readonly lastCopy: number;
 }
 
 export interface Graph {

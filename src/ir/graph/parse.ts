@@ -103,7 +103,14 @@ class GraphParser implements ParseScope {
     this.reader.expect("copies");
     const firstCopy = this.reader.number();
     this.reader.expect("..");
-    return { name, firstCopy, lastCopy: this.reader.number() };
+    const lastCopy = this.reader.number();
+    const firstPos = this.reader.accept("from") ? this.reader.number() : undefined;
+    const endPos = this.reader.accept("before") ? this.reader.number() : undefined;
+    return {
+      ...{ name, firstCopy, lastCopy },
+      ...(firstPos !== undefined && { firstPos }),
+      ...(endPos !== undefined && { endPos }),
+    };
   }
 
   private attend(index: number): Attend {

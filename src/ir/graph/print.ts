@@ -64,8 +64,10 @@ class GraphPrinter implements PrintScope {
     );
     if (parameters.length > 0) this.lines.push(`  parameters {${parameters.join(", ")}}`);
     this.lines.push(`  copies ${graph.copies} predict ${graph.predictCopy}`);
-    for (const { name, firstCopy, lastCopy } of graph.groups ?? []) {
-      this.lines.push(`  group ${JSON.stringify(name)} = copies ${firstCopy} .. ${lastCopy}`);
+    for (const { name, firstCopy, lastCopy, firstPos, endPos } of graph.groups ?? []) {
+      const from = firstPos === undefined ? "" : ` from ${firstPos}`;
+      const before = endPos === undefined ? "" : ` before ${endPos}`;
+      this.lines.push(`  group ${JSON.stringify(name)} = copies ${firstCopy} .. ${lastCopy}${from}${before}`);
     }
     for (const [index, attend] of graph.attends.entries()) this.printAttend(index, attend);
     for (const [list, name] of this.tables) this.lines.push(`  frequencies ${name} = [${list}]`);

@@ -5,6 +5,7 @@
  * are listed, since one mistake often shows in several places.
  */
 import { InternalError } from "../../diagnostics/diagnostic.js";
+import { partitionFault } from "../../runtime/key-group.js";
 import type { Block, Graph, Layers, Op, OpKind, RowClass, TensorType, Value, ValueId } from "./ops.js";
 import { describeType, resultTypes, sameType } from "./types.js";
 import { bodiesOf, eachOp, eachOperand } from "./walk.js";
@@ -182,16 +183,11 @@ function checkAxes(graph: Graph, problems: string[]): void {
   }
 }
 
-/** The groups part the copies, and every attend says what it sees of each. */
+/** The groups part the tokens, and every attend says what it sees of each. */
 function checkGroups(graph: Graph, problems: string[]): void {
   const groups = graph.groups ?? [];
-  let next = 1;
-  for (const { name, firstCopy, lastCopy } of groups) {
-    if (firstCopy !== next || lastCopy < firstCopy)
-      problems.push(`group ${name} holds copies ${firstCopy}..${lastCopy}`);
-    next = lastCopy + 1;
-  }
-  if (next !== graph.copies + 1) problems.push(`the groups hold ${next - 1} of ${graph.copies} copies`);
+  const fault = partitionFault(groups, graph.copies);
+  if (fault !== undefined) problems.push(fault);
   for (const [index, { parts }] of graph.attends.entries()) {
     const named = parts?.map(({ group }) => group).join();
     if (named !== groups.map(({ name }) => name).join())

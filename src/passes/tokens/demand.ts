@@ -41,7 +41,7 @@ export class DemandAnalysis {
     readonly system: AttentionSystem,
     readonly groups: readonly KeyGroup[],
   ) {
-    this.everyRow = groups.map(() => allRows);
+    this.everyRow = groups.map((group) => allRows(group));
   }
 
   /** The relation of a layer, undefined where it has no attention. */

@@ -1,7 +1,7 @@
 /**
  * Relations between rows of key groups.
  *
- * A group is an interval of copies. Its rows are numbered in stream order, row = pos * size + copy - firstCopy, so that a set of
+ * A group is an interval of copies, at all positions or at some. Its rows are numbered in stream order, row = pos * size + copy - firstCopy, so that a set of
  * rows is a set of integers in one variable and most sets of a model are intervals of them. `k.row` and `q.row` are that number
  * for a key and a query; `n` is the number of positions of a prompt, `start` the number of those whose lasting keys are cached.
  */
@@ -50,7 +50,7 @@ export const queryCoordinates = (group: KeyGroup) => ({
 /** A relation over (pos, copy) pairs as one between rows of two groups, over `q.row` and `k.row`. */
 export function betweenGroups(relation: IntegerSet, queries: KeyGroup, keys: KeyGroup): IntegerSet {
   const rows = substitute(relation, { ...queryCoordinates(queries), ...keyCoordinates(keys) });
-  const exist = where(atMost(constant(0), QUERY), atMost(constant(0), KEY));
+  const exist = where(...existing(queries, QUERY), ...existing(keys, KEY));
   return simplify(intersect(rows, exist));
 }
 
@@ -64,17 +64,25 @@ export const asKeys = (rows: IntegerSet): IntegerSet => substitute(rows, { "q.ro
 export const keysSeenBy = (queries: IntegerSet, relation: IntegerSet): IntegerSet =>
   project(intersect(relation, asQueries(queries)), ["q.row"]);
 
-/** Rows of the positions [from, to). */
+/** What a row of a group meets beyond existing: it is at the group's positions. */
+const atPositionsOf = (group: KeyGroup, row: Affine) => [
+  ...(group.firstPos === undefined ? [] : [atMost(constant(group.firstPos * sizeOf(group)), row)]),
+  ...(group.endPos === undefined ? [] : [less(row, constant(group.endPos * sizeOf(group)))]),
+];
+
+const existing = (group: KeyGroup, row: Affine) => [atMost(constant(0), row), ...atPositionsOf(group, row)];
+
+/** Rows of the positions [from, to), of which none is negative. */
 export const rowsBetween = (group: KeyGroup, from: Affine, to: Affine): IntegerSet =>
-  where(atMost(scale(from, sizeOf(group)), KEY), less(KEY, scale(to, sizeOf(group))));
+  where(atMost(scale(from, sizeOf(group)), KEY), less(KEY, scale(to, sizeOf(group))), ...atPositionsOf(group, KEY));
 
 /** Every row there can be. */
-export const allRows: IntegerSet = where(atMost(constant(0), KEY));
+export const allRows = (group: KeyGroup): IntegerSet => where(...existing(group, KEY));
 
 /** The rows of one copy, at every position. */
 export const rowsOfCopy = (group: KeyGroup, copy: number): IntegerSet =>
-  where(atMost(constant(0), KEY), equal(copyOf(KEY, group), constant(copy)));
+  where(...existing(group, KEY), equal(copyOf(KEY, group), constant(copy)));
 
 /** The row of one copy at one position. */
 export const rowAt = (group: KeyGroup, position: Affine, copy: number): IntegerSet =>
-  where(equal(KEY, shift(scale(position, sizeOf(group)), copy - group.firstCopy)));
+  where(equal(KEY, shift(scale(position, sizeOf(group)), copy - group.firstCopy)), ...atPositionsOf(group, KEY));

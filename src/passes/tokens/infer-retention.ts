@@ -7,7 +7,7 @@
 import { relationDiagnostics } from "../../diagnostics/catalogue-relation.js";
 import { label } from "../../diagnostics/define.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
-import { type Expr, max, min, mod, mul, sub } from "../../ir/expr.js";
+import { add, type Expr, max, min, mod, mul, sub } from "../../ir/expr.js";
 import { constant, floorOf, scale, shift, variable } from "../../ir/relation/affine.js";
 import {
   areDisjoint,
@@ -90,7 +90,7 @@ function exactRetention(analysis: DemandAnalysis, layer: number, index: number):
   const live = liveKeys(analysis, layer)[index]!;
   const predicate = analysis.system.layers[layer];
   const layout = layoutOf(analysis, layer, index, live);
-  const kept = keptBy(layout, sizeOf(group));
+  const kept = keptBy(layout, group);
   return {
     group: group.name,
     layout,
@@ -98,7 +98,7 @@ function exactRetention(analysis: DemandAnalysis, layer: number, index: number):
     read: rowSetOf(group, live),
     slack: slackOf(group, layout, live, kept),
     reason: reasonFor(analysis, layer, index, layout),
-    ...(layout.kind === "forever" && predicate !== undefined
+    ...(layout.kind === "forever" && predicate !== undefined && group.endPos === undefined
       ? warningFor(analysis.system, predicate, group, live)
       : {}),
   };
@@ -110,7 +110,7 @@ function keptForEver(group: KeyGroup): Retention {
   return {
     group: group.name,
     layout,
-    live: keptBy(layout, sizeOf(group)),
+    live: keptBy(layout, group),
     read: rowSetOf(group, keptRows(group, layout)),
     slack: 0,
     reason: { text: "the relation is too costly to analyse" },
@@ -121,11 +121,15 @@ function layoutOf(analysis: DemandAnalysis, layer: number, index: number, live: 
   const group = analysis.groups[index]!;
   if (isEmpty(live)) return { kind: isEmpty(analysis.steadyLayers()[layer]!.keys[index]!) ? "unread" : "step" };
   const slots = reachOf(group, live);
-  if (slots === undefined) return { kind: "forever" };
+  if (slots === undefined || holdsNoMoreThan(group, slots)) return { kind: "forever" };
   const predicate = analysis.system.predicates[analysis.system.layers[layer]!]!;
   const chunk = chunksOf(predicate).find((candidate) => endsWithChunk(group, live, candidate));
   return chunk === undefined ? { kind: "ring", slots } : { kind: "ring-in-chunk", slots, chunk };
 }
+
+/** Whether all keys that the group will ever have fit into what a ring takes, its own step included. */
+const holdsNoMoreThan = (group: KeyGroup, slots: number): boolean =>
+  group.endPos !== undefined && group.endPos * sizeOf(group) <= slots + sizeOf(group);
 
 /** Whether no key outlives the chunk of its position. */
 function endsWithChunk(group: KeyGroup, live: IntegerSet, chunk: number): boolean {
@@ -154,7 +158,18 @@ function chunksOf(predicate: Predicate): number[] {
   return [...chunks].filter((chunk) => chunk > 1).sort((a, b) => a - b);
 }
 
-function keptBy(layout: RetentionLayout, size: number): Expr {
+function keptBy(layout: RetentionLayout, group: KeyGroup): Expr {
+  const size = sizeOf(group);
+  const { firstPos = 0, endPos } = group;
+  // Of a whole sequence, the layout keeps the keys behind the first `end - kept`; of those the ones at the group's positions count.
+  const kept = keptOfSequence(layout, size);
+  if (kept === 0) return 0;
+  if (endPos !== undefined) return max(0, min(kept, sub(add(kept, endPos * size), mul("n", size))));
+  return firstPos === 0 ? kept : min(kept, mul(max(0, sub("n", firstPos)), size));
+}
+
+/** Of a group that has keys at all positions. */
+function keptOfSequence(layout: RetentionLayout, size: number): Expr {
   switch (layout.kind) {
     case "forever":
       return mul("n", size);
@@ -224,7 +239,12 @@ function reasonFor(
   const clause = quotePredicate(alternative);
   switch (layout.kind) {
     case "forever":
-      return reason(`${clause} reads these keys at any distance`, alternative);
+      return reason(
+        farthest?.reach === Number.POSITIVE_INFINITY
+          ? `${clause} reads these keys at any distance`
+          : `${clause} reads these keys, and a ring would hold all ${group.endPos! * sizeOf(group)} of them`,
+        alternative,
+      );
     case "ring":
       return reason(
         `${clause} reads ${layout.slots} ${layout.slots === 1 ? "key" : "keys"} back from the end of the sequence, and none farther`,
