@@ -1,46 +1,102 @@
 /** Choosing where to run. A device that was named is never replaced by another; `auto` says on stderr what it took. */
 
 import { usageDiagnostics } from "../diagnostics/catalogue-usage.js";
+import type { FloatType } from "../ir/kernel/types.js";
+import type { CudaDevice } from "../runtime/cuda/device.js";
 import { NoAdapter } from "../runtime/errors.js";
-import type { FoundAdapter } from "../runtime/node/adapter.js";
+import type { AdapterChoice, FoundAdapter } from "../runtime/node/adapter.js";
 import type { DeviceName, DtypeName } from "./options.js";
 import { UsageError } from "./report.js";
 import type { Terminal } from "./terminal.js";
 
-export type ChosenDevice =
+export type ChosenGpu =
   | { readonly kind: "webgpu"; readonly found: FoundAdapter; readonly dtype: "f32" | "f16"; readonly name: string }
-  | { readonly kind: "cpu"; readonly name: string };
+  /** The device is open. */
+  | { readonly kind: "cuda"; readonly device: CudaDevice; readonly dtype: FloatType; readonly name: string };
+
+export type ChosenDevice = ChosenGpu | { readonly kind: "cpu"; readonly name: string };
 
 /** The interpreter's name in messages and reports. */
 const cpuName = "the CPU interpreter (float64)";
 
 export async function chooseDevice(terminal: Terminal, device: DeviceName, dtype: DtypeName): Promise<ChosenDevice> {
-  if (device === "cpu") return chooseCpu(dtype);
-  const { findAdapter } = await import("../runtime/node/adapter.js");
-  try {
-    const found = await findAdapter("any");
-    const { name, software, features } = found.description;
-    const half = features.includes("shader-f16");
-    const chosen: ChosenDevice = {
-      kind: "webgpu",
-      found,
-      name: software ? `${name}, a software adapter` : name,
-      dtype: dtype === "auto" ? (half ? "f16" : "f32") : dtype,
-    };
-    if (device === "auto") terminal.err(`Running on WebGPU: ${chosen.name}, ${chosen.dtype}\n`);
-    return chosen;
-  } catch (error) {
-    if (device !== "auto" || !(error instanceof NoAdapter)) throw error;
-    const chosen = chooseCpu(dtype);
-    terminal.err(`Running on ${chosen.name}: ${error.message}\n`);
-    return chosen;
+  switch (device) {
+    case "cpu":
+      return chooseCpu(dtype);
+    case "webgpu":
+      return chooseWebGpu("any", dtype);
+    case "cuda":
+    case "cuda-emulated":
+      return chooseCuda(device, dtype);
+    case "auto":
+      return chooseBest(terminal, dtype);
   }
 }
 
+/**
+ * A GPU before anything that computes on the processor: CUDA where it can be driven and has kernels compiled, then WebGPU, then
+ * WebGPU in software, then the interpreter.
+ */
+async function chooseBest(terminal: Terminal, dtype: DtypeName): Promise<ChosenDevice> {
+  const webgpu = [() => chooseWebGpu("hardware", dtype), () => chooseWebGpu("software", dtype)];
+  const reasons: string[] = [];
+  for (const choose of [() => chooseUsableCuda(dtype), ...(dtype === "bf16" ? [] : webgpu)]) {
+    try {
+      const chosen = await choose();
+      terminal.err(`Running on ${chosen.kind === "cuda" ? "CUDA" : "WebGPU"}: ${chosen.name}, ${chosen.dtype}\n`);
+      return chosen;
+    } catch (error) {
+      if (!(error instanceof NoAdapter)) throw error;
+      reasons.push(error.message);
+    }
+  }
+  const chosen = chooseCpu(dtype);
+  terminal.err(`Running on ${chosen.name}: ${reasons.join("; ")}\n`);
+  return chosen;
+}
+
+async function chooseWebGpu(choice: AdapterChoice, dtype: DtypeName): Promise<ChosenGpu> {
+  if (dtype === "bf16") throw conflict("--dtype bf16 needs CUDA; WebGPU has f16 and f32");
+  const { findAdapter } = await import("../runtime/node/adapter.js");
+  const found = await findAdapter(choice);
+  const { name, software, features } = found.description;
+  const half = features.includes("shader-f16");
+  return {
+    kind: "webgpu",
+    found,
+    name: software ? `${name}, a software adapter` : name,
+    dtype: dtype === "auto" ? (half ? "f16" : "f32") : dtype,
+  };
+}
+
+async function chooseCuda(
+  device: "cuda" | "cuda-emulated",
+  dtype: DtypeName,
+): Promise<Extract<ChosenGpu, { kind: "cuda" }>> {
+  const { openCuda, openEmulatedCuda } = await import("../runtime/node/cuda.js");
+  const opened = device === "cuda" ? openCuda() : await openEmulatedCuda();
+  // Both halves are as fast, and f16 has three bits more.
+  return { kind: "cuda", device: opened, name: opened.name, dtype: dtype === "auto" ? "f16" : dtype };
+}
+
+/** Kernels are compiled here and now, so a GPU is no use without something that compiles them. */
+async function chooseUsableCuda(dtype: DtypeName): Promise<ChosenGpu> {
+  const chosen = await chooseCuda("cuda", dtype);
+  const { findCompilers } = await import("../runtime/node/cuda.js");
+  const compilers = await findCompilers();
+  const reasons = Object.values(compilers).flatMap((found) => ("reason" in found ? [found.reason] : []));
+  if (reasons.length < Object.keys(compilers).length) return chosen;
+  chosen.device.close();
+  throw new NoAdapter(`${chosen.name} is there, but nothing compiles kernels for it: ${reasons.join("; ")}`);
+}
+
 function chooseCpu(dtype: DtypeName): ChosenDevice {
-  if (dtype === "f16") {
-    const reason = "--dtype f16 needs WebGPU; the CPU interpreter computes in float64";
-    throw new UsageError(usageDiagnostics.optionsConflict({ reason }));
+  if (dtype === "f16" || dtype === "bf16") {
+    throw conflict(`--dtype ${dtype} needs a GPU; the CPU interpreter computes in float64`);
   }
   return { kind: "cpu", name: cpuName };
+}
+
+function conflict(reason: string): UsageError {
+  return new UsageError(usageDiagnostics.optionsConflict({ reason }));
 }

@@ -1,20 +1,20 @@
 /** From a `.phd` file and a folder of weights to sessions on a device: what `run`, `logits` and `verify` share. */
-import { type Compilation, compileSource, type Program } from "../compile.js";
+import { type Compilation, type CompileOptions, compileSource, type Program } from "../compile.js";
 import { DiagnosticCollector, DiagnosticError, InternalError } from "../diagnostics/diagnostic.js";
 import { checkModel } from "../dsl/check/check-model.js";
 import { parseFile } from "../dsl/syntax/parse.js";
 import { createCpuSession, derivedPlan } from "../interpret/graph/index.js";
-import { portableCapabilities } from "../ir/kernel/capabilities.js";
+import { textsOf } from "../package/texts.js";
 import type { Checkpoint } from "../runtime/checkpoint.js";
-import { openDevice } from "../runtime/webgpu/device.js";
 import { loadModel, type Model } from "../runtime/model.js";
 import { openCheckpoint } from "../runtime/node/open-checkpoint.js";
+import { openDevice } from "../runtime/webgpu/device.js";
 import type { SourceFile } from "../source/source-file.js";
 import { type BatchSession, cpuBatchSession, gpuBatchSession } from "./batch-session.js";
 import { capabilitiesOf } from "./capabilities.js";
 import { assertWeightsFit } from "./check-weights.js";
 import { readCpuWeights } from "./cpu-weights.js";
-import { type ChosenDevice, chooseDevice } from "./device.js";
+import { type ChosenDevice, type ChosenGpu, chooseDevice } from "./device.js";
 import type { DeviceName, DtypeName, Settings } from "./options.js";
 import { warnAboutBlock } from "./phd-block.js";
 import { progressLine } from "./progress.js";
@@ -41,7 +41,7 @@ export interface OpenedModel {
   /** Loads the weights, after a check that they fit the model, and they and a session of this size the device. */
   load(size: SessionSize): Promise<void>;
   openSession(size: SessionSize): Promise<BatchSession>;
-  /** The loaded model on a WebGPU device, for those that look inside; absent on the CPU. */
+  /** The loaded model on a GPU, for those that look inside; absent on the CPU. */
   readonly gpu?: () => Model;
   close(): Promise<void>;
 }
@@ -49,25 +49,37 @@ export interface OpenedModel {
 /** Compiles a model for the device that runs it. Nothing is loaded yet. */
 export async function openModel(terminal: Terminal, source: SourceFile, options: OpenOptions): Promise<OpenedModel> {
   assertChecks(source, options.set);
-  const device = await chooseDevice(terminal, options.device, options.dtype);
-  const compilation = compileSource(source, {
-    target: "webgpu",
-    set: options.set,
-    dtype: device.kind === "webgpu" ? device.dtype : "f32",
-    capabilities: device.kind === "webgpu" ? capabilitiesOf(device.found.description) : portableCapabilities,
-  });
-  const program = programOf(terminal, compilation, options.json === true);
-  const checkpoint = await openCheckpoint(options.weights);
+  const chosen = await chooseDevice(terminal, options.device, options.dtype);
+  const opening: Closable[] = chosen.kind === "cuda" ? [chosen.device] : [];
   try {
+    const compilation = compileSource(source, { set: options.set, ...compileOptionsFor(chosen) });
+    const program = programOf(terminal, compilation, options.json === true);
+    const checkpoint = await openCheckpoint(options.weights);
+    opening.push(checkpoint);
     assertWeightsFit(program, checkpoint);
     await warnAboutBlock(terminal, options.weights, program);
+    return chosen.kind === "cpu"
+      ? await openOnCpu(terminal, chosen, program, checkpoint)
+      : await openOnGpu(terminal, chosen, program, checkpoint);
   } catch (error) {
-    await checkpoint.close();
+    for (const open of opening) await open.close();
     throw error;
   }
-  return device.kind === "webgpu"
-    ? openOnGpu(terminal, device, program, checkpoint)
-    : openOnCpu(terminal, device, program, checkpoint);
+}
+
+interface Closable {
+  close(): void | Promise<void>;
+}
+
+function compileOptionsFor(chosen: ChosenDevice): CompileOptions {
+  switch (chosen.kind) {
+    case "webgpu":
+      return { target: "webgpu", dtype: chosen.dtype, capabilities: capabilitiesOf(chosen.found.description) };
+    case "cuda":
+      return { target: "cuda", dtype: chosen.dtype };
+    case "cpu":
+      return { target: "webgpu", dtype: "f32" };
+  }
 }
 
 /** Mistakes in the text are told before a device is looked for. */
@@ -87,12 +99,12 @@ export function programOf(terminal: Terminal, { program, diagnostics }: Compilat
 
 async function openOnGpu(
   terminal: Terminal,
-  chosen: Extract<ChosenDevice, { kind: "webgpu" }>,
+  chosen: ChosenGpu,
   program: Program,
   checkpoint: Checkpoint,
 ): Promise<OpenedModel> {
-  const device = await openDevice(chosen.found.adapter);
-  const texts = new Map(program.kernels.map(({ info, text }) => [info.file, text]));
+  const device = chosen.kind === "cuda" ? chosen.device : await openDevice(chosen.found.adapter);
+  const texts = textsOf(program);
   const source = { manifest: program.manifest, checkpoint, readText: async (file: string) => texts.get(file)! };
   let model: Model | undefined;
   return {

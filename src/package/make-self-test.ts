@@ -8,10 +8,11 @@ import type { SelfTestData } from "../backends/host/package-files/self-test.js";
 import { type CompileOptions, compileSource, type Program } from "../compile.js";
 import { DiagnosticCollector, InternalError } from "../diagnostics/diagnostic.js";
 import { parseFile } from "../dsl/syntax/parse.js";
-import { createCpuSession, derivedPlan, type WeightSource } from "../interpret/graph/index.js";
+import { createCpuSession, derivedPlan, storedTensors, type WeightSource } from "../interpret/graph/index.js";
 import type { SelfTestInfo } from "../runtime/manifest.js";
 import type { SourceFile } from "../source/source-file.js";
 import { reduceSizes } from "./reduce-sizes.js";
+import { textsOf } from "./texts.js";
 
 /** Long enough for a prompt that ends inside a chunk of the usual size, and for steps that cross its edge. */
 const length = 36;
@@ -46,11 +47,6 @@ export function makeSelfTest(source: SourceFile, options: CompileOptions): SelfT
   };
 }
 
-/** Kernel texts by file name, as packages take them. */
-export function textsOf(program: Program): ReadonlyMap<string, string> {
-  return new Map(program.kernels.map(({ info, text }) => [info.file, text]));
-}
-
 function makeIds(vocab: number): readonly number[] {
   const elements = seededElements(seed, { name: "ids", shape: [length] });
   // Elements of a vector lie in [0.5, 1.5).
@@ -59,9 +55,10 @@ function makeIds(vocab: number): readonly number[] {
 
 function expectedLogits({ graph, facts, manifest }: Program, ids: readonly number[]): readonly (readonly number[])[] {
   const shapes = new Map(tensorsOf(manifest).map((tensor) => [tensor.name, tensor]));
+  const stored = storedTensors(manifest);
   const weights: WeightSource = (name) => {
     const tensor = shapes.get(name)!;
-    return { data: Float64Array.from(seededElements(seed, tensor)), shape: tensor.shape };
+    return stored(name, { data: Float64Array.from(seededElements(seed, tensor)), shape: tensor.shape });
   };
   const session = createCpuSession(graph, weights, { plan: derivedPlan(graph, facts) });
   const rows = [session.prefill([ids.slice(0, prefill)])[0]!];

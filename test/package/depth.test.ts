@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { json } from "../../src/backends/host/emit-package.js";
 import { compileSource } from "../../src/compile.js";
 import { portableCapabilities } from "../../src/ir/kernel/capabilities.js";
-import { textsOf } from "../../src/package/make-self-test.js";
+import { textsOf } from "../../src/package/texts.js";
 
 const example = new URL("../../examples/olmo2-1.2b-phd-cswa-3-16-32.phd", import.meta.url);
 const source = { name: "olmo2.phd", text: readFileSync(example, "utf8") };

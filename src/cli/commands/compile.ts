@@ -1,12 +1,14 @@
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { emitModelModule } from "../../backends/host/emit-model-module.js";
+import type { CompiledKernels } from "../../backends/host/emit-package.js";
 import type { PackageFile } from "../../backends/host/package-file.js";
 import { type CompileOptions, compileSource, type Program } from "../../compile.js";
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
 import { printGraph } from "../../ir/graph/print.js";
 import { type Capabilities, portableCapabilities } from "../../ir/kernel/capabilities.js";
 import { printKernel } from "../../ir/kernel/print.js";
+import { textsOf } from "../../package/texts.js";
 import { graphPipeline } from "../../passes/pipeline.js";
 import type { Manifest } from "../../runtime/manifest.js";
 import { writeFolderAtomic } from "../../runtime/node/atomic-write.js";
@@ -21,13 +23,15 @@ import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
 
 export interface CompileCommandOptions {
-  readonly target: "webgpu";
+  readonly target: "webgpu" | "cuda";
   readonly output?: string;
-  readonly emit?: "graph" | "kernels" | "wgsl" | "manifest" | "host";
+  readonly emit?: "graph" | "kernels" | "wgsl" | "cuda" | "manifest" | "host";
   readonly set: Settings;
   readonly weights?: string;
   readonly dtype: DtypeName;
   readonly subgroups?: boolean;
+  /** False: `--no-nvcc`. */
+  readonly nvcc?: boolean;
   readonly dumpIr?: string;
   readonly printAfter?: readonly string[];
   readonly timePasses?: boolean;
@@ -50,8 +54,8 @@ export async function compileCommand(
   const compileOptions: CompileOptions = {
     target: options.target,
     set: options.set,
-    dtype: options.dtype === "f16" ? "f16" : "f32",
-    capabilities: capabilitiesFor(options),
+    dtype: options.dtype === "auto" ? "f32" : options.dtype,
+    ...(options.target === "webgpu" && { capabilities: capabilitiesFor(options) }),
     trace: (pass, graph, milliseconds) => {
       times.push([pass, milliseconds]);
       const text = options.dumpIr !== undefined || options.printAfter?.includes(pass) ? printGraph(graph) : "";
@@ -74,13 +78,20 @@ export async function compileCommand(
 }
 
 function checkOptions(options: CompileCommandOptions): void {
-  const { output, emit, weights, dumpIr, printAfter = [], timePasses } = options;
+  const { output, emit, weights, dumpIr, printAfter = [], timePasses, target, dtype, subgroups } = options;
   const conflict = (reason: string) => new UsageError(usageDiagnostics.optionsConflict({ reason }));
   if (output === undefined && emit === undefined && dumpIr === undefined && printAfter.length === 0 && !timePasses) {
     throw conflict("Say where the package goes with -o, or what to print with --emit");
   }
   if (weights !== undefined && output === undefined)
     throw conflict("--weights packs weights into a package, which needs -o");
+  if (target === "webgpu" && dtype === "bf16")
+    throw conflict("--dtype bf16 is for --target cuda; WebGPU has f16 and f32");
+  if (target === "cuda" && subgroups) throw conflict("--subgroups is for --target webgpu; every CUDA device has warps");
+  const language = { webgpu: "wgsl", cuda: "cuda" }[target];
+  if ((emit === "wgsl" || emit === "cuda") && emit !== language) {
+    throw conflict(`--emit ${emit} is for another target; the kernels for ${target} are in ${language}`);
+  }
   const known = ["lower", ...graphPipeline.map(({ name }) => name)];
   const unknown = printAfter.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new UsageError(usageDiagnostics.passUnknown({ name: unknown, known }));
@@ -102,6 +113,7 @@ function printPart(program: Program, part: NonNullable<CompileCommandOptions["em
     case "kernels":
       return `${program.kernelPrograms.map(printKernel).join("\n\n")}\n`;
     case "wgsl":
+    case "cuda":
       return program.kernels.map(({ info, text }) => `// ${info.file}\n${text}`).join("\n");
     case "manifest":
       return `${JSON.stringify(program.manifest, null, 2)}\n`;
@@ -118,20 +130,24 @@ async function writePackage(
   options: CompileCommandOptions,
 ): Promise<void> {
   const { emitPackage } = await import("../../backends/host/emit-package.js");
-  const { makeSelfTest, textsOf } = await import("../../package/make-self-test.js");
+  const { makeSelfTest } = await import("../../package/make-self-test.js");
   const selfTest = makeSelfTest(source, compileOptions);
+  const own: CompiledKernels = { manifest: program.manifest, kernels: textsOf(program) };
+  const [compiled, compiledTest] = await withModules(terminal, options, own, selfTest.files);
   const emit = (manifest: Manifest) =>
     emitPackage({
       manifest: { ...manifest, selftest: selfTest.info },
-      kernels: textsOf(program),
-      selfTest: selfTest.files,
+      kernels: compiled.kernels,
+      selfTest: { ...compiledTest, data: selfTest.files.data },
     });
   let files: readonly PackageFile[] = [];
   await writeFolderAtomic(
     options.output!,
     async (folder) => {
       const manifest =
-        options.weights === undefined ? program.manifest : await writeWeights(folder, options.weights, program);
+        options.weights === undefined
+          ? compiled.manifest
+          : await writeWeights(folder, options.weights, program, compiled.manifest);
       files = emit(manifest);
       await writeFiles(folder, files);
     },
@@ -149,7 +165,19 @@ async function writePackage(
   }
 }
 
-async function writeWeights(folder: string, weights: string, program: Program): Promise<Manifest> {
+/** The package's kernels and those of its self-test, with machine code where that is wanted and can be made. */
+async function withModules(
+  terminal: Terminal,
+  { target, nvcc }: CompileCommandOptions,
+  ...sets: [CompiledKernels, CompiledKernels]
+): Promise<readonly [CompiledKernels, CompiledKernels]> {
+  if (target !== "cuda" || nvcc === false) return sets;
+  const { addModules } = await import("../cuda-modules.js");
+  const [own, test] = await addModules(terminal, sets);
+  return [own!, test!];
+}
+
+async function writeWeights(folder: string, weights: string, program: Program, manifest: Manifest): Promise<Manifest> {
   const { packedFile, packWeights } = await import("../../backends/host/pack-weights.js");
   const checkpoint = await openCheckpoint(weights);
   const path = join(folder, packedFile);
@@ -157,7 +185,7 @@ async function writeWeights(folder: string, weights: string, program: Program): 
   const file = await open(path, "w");
   try {
     assertWeightsFit(program, checkpoint);
-    return await packWeights(program.manifest, checkpoint, async ({ bytes, padding }) => {
+    return await packWeights(manifest, checkpoint, async ({ bytes, padding }) => {
       await file.writeFile(bytes);
       if (padding > 0) await file.writeFile(new Uint8Array(padding));
     });

@@ -1,6 +1,6 @@
-import type { AdapterDescription } from "../../runtime/webgpu/adapter-info.js";
 import { NoAdapter } from "../../runtime/errors.js";
 import { findAdapter } from "../../runtime/node/adapter.js";
+import type { AdapterDescription } from "../../runtime/webgpu/adapter-info.js";
 import { version } from "../../version.js";
 import { formatBytes } from "../format.js";
 import { exitCodes } from "../report.js";

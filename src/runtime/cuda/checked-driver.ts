@@ -114,7 +114,8 @@ export class CheckedDriver {
   error(what: string, name: DriverFunction, result: number): PhdcError {
     const resultName = this.#text("cuGetErrorName", result) || `CUresult ${result}`;
     const meaning = this.#text("cuGetErrorString", result) || "the driver does not say what it means";
-    const message = `${what}: ${name} gave ${resultName}: ${meaning}`;
+    const report = this.library.faultReport?.() ?? "";
+    const message = `${what}: ${name} gave ${resultName}: ${meaning}${report === "" ? "" : `\n${report}`}`;
     const details = { call: name, result: resultName, code: result };
     if (result === cuResult.outOfMemory) {
       return new OutOfMemory(message, { details: { ...details, ...this.#figures() } });

@@ -94,6 +94,8 @@ export interface DriverLibrary {
   readonly path: string;
   readonly functions: DriverFunctions;
   readonly memory: HostMemory;
+  /** What the library knows of the last fault beyond its result, or nothing. Only an emulated device knows more. */
+  readonly faultReport?: () => string;
 }
 
 /** The results that the host tells apart; `cuda.h` numbers them. */

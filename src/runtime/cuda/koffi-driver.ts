@@ -1,7 +1,7 @@
 /**
  * The CUDA driver library in this process, through koffi.
  */
-import koffi from "koffi";
+import koffi, { type LibraryHandle } from "koffi";
 import { NoAdapter } from "../errors.js";
 import type { DriverFunction, DriverFunctions, DriverLibrary, HostMemory } from "./driver.js";
 
@@ -56,17 +56,22 @@ const signatures: Readonly<Record<DriverFunction, readonly string[]>> = {
 /** Libraries stay loaded: koffi unloads one whose handle is collected, and drivers do not like to be loaded twice. */
 const loaded = new Map<string, DriverLibrary>();
 
-/** Loads a driver library. Throws NoAdapter when it is not there or is too old to have a function that is needed. */
-export function loadDriver(path: string = usualDriver): DriverLibrary {
+/**
+ * Loads a driver library. Throws NoAdapter when it is not there or is too old to have a function that is needed.
+ *
+ * `reportFunction` names a function, beyond the driver's interface, that writes the report of the last fault:
+ * `size_t f(char *text, size_t size)`.
+ */
+export function loadDriver(path: string = usualDriver, reportFunction?: string): DriverLibrary {
   let library = loaded.get(path);
   if (library === undefined) {
-    library = bind(path);
+    library = bind(path, reportFunction);
     loaded.set(path, library);
   }
   return library;
 }
 
-function bind(path: string): DriverLibrary {
+function bind(path: string, reportFunction: string | undefined): DriverLibrary {
   try {
     const handle = koffi.load(path);
     const names = Object.keys(signatures) as DriverFunction[];
@@ -74,7 +79,8 @@ function bind(path: string): DriverLibrary {
       names.map((name) => [name, handle.func(name, "int", [...signatures[name]])]),
     ) as unknown as DriverFunctions;
     handles.push(handle);
-    return { path, functions, memory: processMemory };
+    const faultReport = reportFunction === undefined ? undefined : bindReport(handle, reportFunction);
+    return { path, functions, memory: processMemory, ...(faultReport && { faultReport }) };
   } catch (cause) {
     throw new NoAdapter(`no CUDA driver: ${path}: ${(cause as Error).message}`, {
       details: { library: path },
@@ -85,6 +91,17 @@ function bind(path: string): DriverLibrary {
 }
 
 const handles: unknown[] = [];
+
+const longestReport = 16384;
+
+function bindReport(handle: LibraryHandle, name: string): () => string {
+  const read = handle.func(name, "size_t", ["void *", "size_t"]);
+  return () => {
+    const text = new Uint8Array(longestReport);
+    read(text, text.byteLength);
+    return new TextDecoder().decode(text.subarray(0, text.indexOf(0))).trim();
+  };
+}
 
 /** Host memory of this process. */
 export const processMemory: HostMemory = {
