@@ -52,7 +52,7 @@ const char* name_of(FaultKind kind) {
     case FaultKind::outside: return "access out of bounds";
     case FaultKind::misaligned: return "misaligned access";
     case FaultKind::race: return "race";
-    case FaultKind::unwritten: return "uninitialised shared memory";
+    case FaultKind::unstored: return "uninitialised shared memory";
     case FaultKind::in_flight: return "asynchronous copy not waited for";
     case FaultKind::divergence: return "divergence";
     case FaultKind::lane: return "no such lane";

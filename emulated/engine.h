@@ -67,7 +67,7 @@ enum class Access { load, store, atomic, copy_to, copy_from };
 
 // Each of these ends the launch with a report and does not return.
 [[noreturn]] void fault_outside(Region region, Place place, Access access);
-[[noreturn]] void fault_unwritten(Region region, Place place, Access access);
+[[noreturn]] void fault_unstored(Region region, Place place, Access access);
 [[noreturn]] void fault_in_flight(Region region, Place place, Access access, u32 copier);
 /** `other` is the thread whose access conflicts; one of the numbers of memory.h where it is not one thread. */
 [[noreturn]] void fault_race(Region region, Place place, Access access, u32 other, bool other_stored);

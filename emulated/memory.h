@@ -60,6 +60,32 @@ template <typename Order> struct Watch {
   }
 };
 
+/**
+ * What a load gives of shared memory that no thread of the block has stored. A kernel may load it as long as nothing comes of it: lanes
+ * past the end of a tile compute like the others, and what they compute is thrown away. So it is a number that is none, as an f32 and
+ * as two halves, and arithmetic hands it on.
+ */
+constexpr u32 unstored = 0xfff1fff1;
+
+template <typename T> T unstored_value() {
+  T value;
+  for (std::size_t at = 0; at < sizeof(T); at += sizeof(u32)) {
+    std::memcpy(reinterpret_cast<char*>(&value) + at, &unstored, sizeof(T) < sizeof(u32) ? sizeof(T) : sizeof(u32));
+  }
+  return value;
+}
+
+/** Whether a value was computed from what no thread has stored: as it is, or as bf16 or f16 become f32. */
+inline bool is_unstored(f32 value) {
+  const u32 upper = same_bits<u32>(value) >> 16;
+  return upper == unstored >> 16 || upper == 0xfffe;
+}
+inline bool is_unstored(vec2<f32> value) { return is_unstored(value.x) || is_unstored(value.y); }
+inline bool is_unstored(vec4<f32> value) {
+  return is_unstored(value.x) || is_unstored(value.y) || is_unstored(value.z) || is_unstored(value.w);
+}
+template <typename T> bool is_unstored(T) { return false; }
+
 /** An array of the block. Its elements and traces stand for one block after the other; periods tell the blocks apart. */
 template <typename T> struct SharedArray {
   T* elements;
@@ -67,16 +93,10 @@ template <typename T> struct SharedArray {
   u32 count;
   const char* name;
 
-  T operator[](Place place) const {
-    watch(written(place, Access::load), place).load(Access::load);
-    return elements[place.index];
-  }
+  T operator[](Place place) const { return load(place, running.thread); }
 
   /** Loads for the whole warp: what even this thread stored in this period may not be there for the other lanes. */
-  T load_for_warp(Place place) const {
-    watch(written(place, Access::load), place).load(Access::load, several);
-    return elements[place.index];
-  }
+  T load_for_warp(Place place) const { return load(place, several); }
 
   void store(Place place, T value) const {
     watch(landed(place, Access::store), place).store(Access::store);
@@ -84,7 +104,8 @@ template <typename T> struct SharedArray {
   }
 
   template <typename Update> T update(Place place, Update updated) const {
-    Trace& trace = written(place, Access::atomic);
+    Trace& trace = landed(place, Access::atomic);
+    if (!is_stored(trace)) fault_unstored(region(), place, Access::atomic);
     const bool by_atomics = trace.stored == running.period && trace.storer == atomics;
     if (!by_atomics) watch(trace, place).check_store(Access::atomic);
     trace.stored = running.period;
@@ -116,15 +137,16 @@ template <typename T> struct SharedArray {
     if (trace.stored == in_flight) fault_in_flight(region(), place, access, trace.storer);
     return trace;
   }
-  /** The element has been stored by this block, and no copy to it is under way. */
-  Trace& written(Place place, Access access) const {
-    Trace& trace = inside(place, access);
-    // Older periods are other blocks', and a copy in flight is later than any period.
-    if (trace.stored - running.first_period > running.period - running.first_period) {
-      if (trace.stored == in_flight) fault_in_flight(region(), place, access, trace.storer);
-      fault_unwritten(region(), place, access);
-    }
-    return trace;
+  /** By this block: older periods are other blocks'. */
+  static bool is_stored(const Trace& trace) { return trace.stored >= running.first_period; }
+
+  T load(Place place, u32 thread) const {
+    Trace& trace = landed(place, Access::load);
+    watch(trace, place).load(Access::load, thread);
+    if (is_stored(trace)) return elements[place.index];
+    // Integers steer what a kernel does, and have no value that shows.
+    if (std::is_same<T, u32>::value || std::is_same<T, i32>::value) fault_unstored(region(), place, Access::load);
+    return unstored_value<T>();
   }
 };
 
@@ -166,6 +188,7 @@ template <typename T> class buffer {
   void store(emulated::Place place, Element value) const {
     static_assert(!std::is_const<T>::value, "a kernel stores to a buffer that it only reads");
     inside(place, emulated::Access::store);
+    if (emulated::is_unstored(value)) emulated::fault_unstored(region(), place, emulated::Access::store);
     for (u32 cell = 0; traces_ != nullptr && cell < cells_; cell++) watch(place, cell).store(emulated::Access::store);
     elements_[place.index] = value;
   }

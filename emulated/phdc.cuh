@@ -5,7 +5,7 @@
 
 #define __global__
 #define __device__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 
 using emulated::f32;
 using emulated::i32;

@@ -61,8 +61,10 @@ void fault_outside(Region region, Place place, Access access) {
   raise_fault(FaultKind::outside, event + "outside of the " + std::to_string(region.count) + " elements of this buffer");
 }
 
-void fault_unwritten(Region region, Place place, Access access) {
-  raise_fault(FaultKind::unwritten, name_event(region, place, access) + "which no thread of the block has stored");
+void fault_unstored(Region region, Place place, Access access) {
+  const char* what = access == Access::store ? "what it computed from shared memory that no thread of the block has stored"
+                                             : "which no thread of the block has stored";
+  raise_fault(FaultKind::unstored, name_event(region, place, access) + what);
 }
 
 void fault_in_flight(Region region, Place place, Access access, u32 copier) {

@@ -87,7 +87,16 @@ function sourceFolder(): string {
 }
 
 /** Signed integers wrap, as on a device, and products are not contracted with sums where the text does not ask for it. */
-const commonFlags = ["-std=c++17", "-O2", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-ffp-contract=off", "-w"];
+const commonFlags = [
+  "-std=c++17",
+  "-O2",
+  "-fPIC",
+  "-fwrapv",
+  "-fno-strict-aliasing",
+  "-ffp-contract=off",
+  "-w",
+  "-fmax-errors=3",
+];
 
 /**
  * The path of the shared object that `units`, some of the files, make; compiled now if it was not before. Processes may do this at the
@@ -174,8 +183,7 @@ async function call(compiler: string, args: readonly string[]): Promise<void> {
     await run(compiler, [...args], { maxBuffer: 64 * 1024 * 1024 });
   } catch (cause) {
     const { stderr = "" } = cause as { readonly stderr?: string };
-    const words = stderr.split("\n").slice(0, 40).join("\n");
-    throw new DeviceError(`${compiler} refuses the emulated kernels:\n${words}`, { details: { compiler }, cause });
+    throw new DeviceError(`${compiler} refuses the emulated kernels:\n${stderr}`, { details: { compiler } });
   }
 }
 
