@@ -18,7 +18,7 @@ import { analyseTokens, type TokenFacts } from "./passes/analyse-tokens.js";
 import { checkTokens } from "./passes/check-tokens.js";
 import { type PassTrace, runPasses } from "./passes/pass.js";
 import { graphPipeline } from "./passes/pipeline.js";
-import type { Manifest } from "./runtime/manifest.js";
+import type { Manifest, Quantisation } from "./runtime/manifest.js";
 import { completeManifest } from "./schedule/complete-manifest.js";
 import { scheduleFacts } from "./schedule/facts.js";
 import { type PackageText, type PrintedKernel, printKernel } from "./schedule/kernel-info.js";
@@ -32,6 +32,8 @@ export interface CompileOptions {
   readonly target: "webgpu" | "cuda";
   /** Element type of weight matrices and key stores. */
   readonly dtype: FloatType;
+  /** Weights of products are small integers; `dtype` is the type of everything else. */
+  readonly quantise?: Quantisation;
   /** What the device can do that the kernels will run on; what every device of the target can unless given. */
   readonly capabilities?: Capabilities;
   /** Sees the graph after every pass. */

@@ -191,10 +191,17 @@ function weightInfo(layers: number): Check<WeightInfo> {
     name: text,
     perLayer: truth,
     layers: optional(list(integer(0, Math.max(0, layers - 1)))),
-    element: oneOf("f32", "f16", "bf16"),
+    element: oneOf("f32", "f16", "bf16", "u32"),
     rows: integer(1),
     columns: integer(1),
     layout: optional(oneOf("rows", "fragments")),
+    quantised: optional(
+      object<NonNullable<WeightInfo["quantised"]>>({
+        bits: oneOf(4, 8),
+        group: oneOf(16, 32, 64, 128),
+        part: oneOf("values", "scales"),
+      }),
+    ),
     sources: list(
       object<WeightInfo["sources"][number]>({
         tensor: text,

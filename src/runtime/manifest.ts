@@ -207,6 +207,13 @@ export interface TableInfo {
  *
  * With `perLayer`, names hold `{l}` and there is one packed weight per layer of the listed classes.
  */
+/** How matrices are stored as small integers. */
+export interface Quantisation {
+  readonly bits: 4 | 8;
+  /** Neighbouring columns that share a scale: 16, 32, 64 or 128. */
+  readonly group: number;
+}
+
 export interface WeightInfo {
   readonly name: string;
   readonly perLayer: boolean;
@@ -227,6 +234,12 @@ export interface WeightInfo {
     /** Shape as the checkpoint must have it. */
     readonly shape: readonly number[];
     /** First packed row. */
+  /**
+   * The sources are stored as small integers (see `quantise.ts` for the layout of a row): this is one of a pair of weights over the same
+   * sources, the whole numbers (`element` u32, `values`) or what they are multiplied by (`element` bf16, `scales`). `columns` counts the
+   * columns of the sources.
+   */
+  readonly quantised?: Quantisation & { readonly part: "values" | "scales" };
     readonly row: number;
     /** Taken as zeros when the source is absent (a bias that some parts of a concatenation lack). */
     readonly zeros?: boolean;

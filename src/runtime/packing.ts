@@ -7,6 +7,7 @@ import { OutOfMemory, WeightsError } from "./errors.js";
 import { fragmentLength } from "./fragments.js";
 import type { Element, Manifest, WeightInfo } from "./manifest.js";
 import { nearestName } from "./nearest-name.js";
+import { scalesOfRow, wordsOfRow } from "./quantise.js";
 import { elementBytes, roundUp, type SizeLimits } from "./shape.js";
 
 /** Rows [base, base + rows) of a packed weight, in a buffer of their own. */
@@ -27,8 +28,10 @@ export interface PackedWeight {
 /** A run of bytes of a source tensor in a packed weight. */
 export interface Placement {
   readonly weight: PackedWeight;
-  /** Where the tensor starts among the elements of the stacked rows, before they are laid out. */
-  readonly element: number;
+  /** Where the tensor starts among the stacked rows, before they are laid out. */
+  readonly row: number;
+  /** The tensor is quantised already, as the weight has it. */
+  readonly stored: boolean;
 }
 
 /** Splits start at multiples of this many rows, so that no kernel's tile straddles two parts. */
@@ -42,18 +45,30 @@ export function planWeights(manifest: Manifest, limits: SizeLimits): PackedWeigh
   });
 }
 
-function layersOf(manifest: Manifest, info: WeightInfo): readonly (number | undefined)[] {
+/** The layers that have a weight; one that is undefined for a weight outside of the layers. */
+export function layersOf(manifest: Manifest, info: WeightInfo): readonly (number | undefined)[] {
   if (!info.perLayer) return [undefined];
   return info.layers ?? Array.from({ length: manifest.model.layers }, (_, layer) => layer);
 }
 
 /** Bytes of a row of a packed weight, padding included, and how many rows it has with padding. */
-export function packedShape({ rows, columns, element, layout = "rows" }: WeightInfo): {
+export function packedShape({ rows, columns, element, layout = "rows", quantised }: WeightInfo): {
   readonly rows: number;
   readonly rowBytes: number;
 } {
+  if (quantised !== undefined) return { rows, rowBytes: elementsOfRow(columns, quantised) * elementBytes[element] };
   const padded = layout === "fragments" ? fragmentLength : (length: number) => length;
   return { rows: padded(rows), rowBytes: padded(columns) * elementBytes[element] };
+}
+
+/** Bytes of a row of a packed weight before it is laid out: without padding. */
+export function bytesOfRow(info: WeightInfo): number {
+  return info.quantised ? packedShape(info).rowBytes : info.columns * elementBytes[info.element];
+}
+
+/** Words or scales of a row of so many columns. */
+function elementsOfRow(columns: number, { bits, group, part }: NonNullable<WeightInfo["quantised"]>): number {
+  return part === "values" ? wordsOfRow(columns, bits) : scalesOfRow(columns, group);
 }
 
 function splitIntoParts(info: WeightInfo, limit: number): readonly WeightPart[] {
@@ -86,14 +101,31 @@ export function tensorName(template: string, layer: number | undefined): string 
   return layer === undefined ? template : template.replaceAll("{l}", String(layer));
 }
 
+/** The name under which a checkpoint holds a tensor that is quantised already; the packed weights of packages do. */
+export function storedName(name: string, { bits, group, part }: NonNullable<WeightInfo["quantised"]>): string {
+  return `${name} (int${bits}x${group} ${part})`;
+}
+
+/** The tensor that a source is taken from, as the checkpoint has it: floats, or what is stored where that is there. */
+export function sourceOf(
+  { quantised }: WeightInfo,
+  name: string,
+  checkpoint: Checkpoint,
+): { readonly name: string; readonly stored: boolean } {
+  const stored = quantised && storedName(name, quantised);
+  return stored !== undefined && checkpoint.tensors.has(stored)
+    ? { name: stored, stored: true }
+    : { name, stored: false };
+}
+
 /** Where each tensor of the checkpoint goes; tensors that no weight asks for are absent. */
-export function placementsOf(weights: readonly PackedWeight[]): Map<string, Placement[]> {
+export function placementsOf(weights: readonly PackedWeight[], checkpoint: Checkpoint): Map<string, Placement[]> {
   const placements = new Map<string, Placement[]>();
   for (const weight of weights) {
     for (const { tensor, row } of weight.info.sources) {
-      const name = tensorName(tensor, weight.layer);
+      const { name, stored } = sourceOf(weight.info, tensorName(tensor, weight.layer), checkpoint);
       const places = placements.get(name) ?? [];
-      places.push({ weight, element: row * weight.info.columns });
+      places.push({ weight, row, stored });
       placements.set(name, places);
     }
   }
@@ -105,10 +137,15 @@ export function findMisfits(weights: readonly PackedWeight[], checkpoint: Checkp
   const misfits = new Map<string, WeightsError>();
   for (const { info, layer } of weights) {
     for (const { tensor, shape, zeros } of info.sources) {
-      const name = tensorName(tensor, layer);
+      const { name, stored } = sourceOf(info, tensorName(tensor, layer), checkpoint);
       const found = checkpoint.tensors.get(name);
       if (misfits.has(name) || (found === undefined && zeros)) continue;
-      const misfit = found === undefined ? absent(name, shape, checkpoint) : misfitOf(found, shape);
+      const misfit =
+        found === undefined
+          ? absent(name, shape, checkpoint)
+          : stored
+            ? storedMisfit(found, shape, info)
+            : misfitOf(found, shape);
       if (misfit !== undefined) misfits.set(name, misfit);
     }
   }
@@ -123,15 +160,32 @@ function absent(name: string, shape: readonly number[], checkpoint: Checkpoint):
   });
 }
 
+function storedMisfit(
+  found: CheckpointTensor,
+  [rows]: readonly number[],
+  { columns, quantised }: WeightInfo,
+): WeightsError | undefined {
+  const { name, dtype } = found;
+  const wanted = quantised!.part === "values" ? "U32" : "BF16";
+  if (dtype === wanted) return shapeMisfit(found, [rows!, elementsOfRow(columns, quantised!)]);
+  return new WeightsError("tensor-dtype", `tensor ${name} is ${dtype}, and it must be ${wanted}`, {
+    details: { tensor: name, dtype },
+  });
+}
+
+function shapeMisfit({ name, shape: found }: CheckpointTensor, shape: readonly number[]): WeightsError | undefined {
+  if (found.join() === shape.join()) return undefined;
+  return new WeightsError(
+    "tensor-shape",
+    `tensor ${name} has shape [${found.join(", ")}] where the model has [${shape.join(", ")}]`,
+    { details: { tensor: name, found, expected: shape } },
+  );
+}
+
 function misfitOf(found: CheckpointTensor, shape: readonly number[]): WeightsError | undefined {
   const { name, dtype } = found;
-  if (found.shape.join() !== shape.join()) {
-    return new WeightsError(
-      "tensor-shape",
-      `tensor ${name} has shape [${found.shape.join(", ")}] where the model has [${shape.join(", ")}]`,
-      { details: { tensor: name, found: found.shape, expected: shape } },
-    );
-  }
+  const misshapen = shapeMisfit(found, shape);
+  if (misshapen !== undefined) return misshapen;
   if (!isFloatDtype(dtype)) {
     return new WeightsError("tensor-dtype", `tensor ${name} is ${dtype}, and weights must be F32, F16, BF16 or F64`, {
       details: { tensor: name, dtype },

@@ -9,16 +9,7 @@
  * for a half (2^-14 where a group's largest weight is 0.008). Rounding the scale costs nothing, as q is chosen for the rounded one.
  */
 import { f32ToBf16 } from "./dtype.js";
-
-/** How the matrices of products are stored. */
-export interface Quantisation {
-  readonly bits: 4 | 8;
-  /** Inputs that share a scale: a power of two from 16 to 128. */
-  readonly group: number;
-}
-
-export const quantisedBits = [4, 8] as const;
-export const quantisedGroups = [16, 32, 64, 128] as const;
+import type { Quantisation } from "./manifest.js";
 
 export interface QuantisedRows {
   readonly values: Uint32Array<ArrayBuffer>;

@@ -3,20 +3,21 @@
  */
 import type { Checkpoint, CheckpointTensor, LoadProgress } from "./checkpoint.js";
 import type { ComputeDevice, DeviceBuffer } from "./compute-device.js";
-import { convertFloats, dtypeBytes, type FloatDtype } from "./dtype.js";
+import type { FloatDtype } from "./dtype.js";
+import { RowEncoder } from "./encode-rows.js";
 import { scatterFragments } from "./fragments.js";
 import type { WeightInfo } from "./manifest.js";
 import {
+  bytesOfRow,
   findMisfits,
   type PackedWeight,
   type Placement,
   packedShape,
   placementsOf,
-  storedAs,
+  sourceOf,
   tensorName,
   type WeightPart,
 } from "./packing.js";
-import { elementBytes } from "./shape.js";
 
 /** Bytes read from a checkpoint at a time. A multiple of every element size, and of the four bytes that writes to a buffer count in. */
 const pieceBytes = 16 * 1024 * 1024;
@@ -42,22 +43,34 @@ export async function uploadWeights(
   const [misfit] = findMisfits(weights, checkpoint);
   if (misfit !== undefined) throw misfit;
 
-  const placements = placementsOf(weights);
+  const placements = placementsOf(weights, checkpoint);
   const writer = new WeightWriter(device, buffersOf, checkpoint);
   const wanted = [...checkpoint.tensors.values()].filter(({ name }) => placements.has(name));
   const totalBytes = wanted.reduce((total, { byteLength }) => total + byteLength, 0);
   let bytes = 0;
   for (const tensor of wanted) {
-    for (let start = 0; start < tensor.byteLength; start += pieceBytes) {
+    const places = placements.get(tensor.name)!;
+    const most = mostOfPiece(tensor, places);
+    for (let start = 0; start < tensor.byteLength; start += most) {
       signal?.throwIfAborted();
-      const piece = await checkpoint.read(tensor, start, Math.min(pieceBytes, tensor.byteLength - start));
-      for (const placement of placements.get(tensor.name)!) writer.write(placement, tensor, start, piece);
+      const piece = await checkpoint.read(tensor, start, Math.min(most, tensor.byteLength - start));
+      for (const placement of places) writer.write(placement, tensor, start, piece);
       bytes += piece.byteLength;
       onProgress?.({ bytes, totalBytes, tensor: tensor.name });
       await writer.keepPace();
     }
   }
   await device.settled();
+}
+
+/**
+ * Bytes of a tensor that are read at a time: whole rows where they are quantised, four at least so that what they become fills words
+ * of four bytes.
+ */
+function mostOfPiece({ shape, byteLength }: CheckpointTensor, placements: readonly Placement[]): number {
+  if (placements.every(({ weight, stored }) => stored || weight.info.quantised === undefined)) return pieceBytes;
+  const fewest = 4 * (byteLength / shape[0]!);
+  return Math.max(1, Math.floor(pieceBytes / fewest)) * fewest;
 }
 
 class WeightWriter {
@@ -69,6 +82,7 @@ class WeightWriter {
    * vectors in 16 bits). They go to the device as soon as all of their elements are there.
    */
   readonly #staged = new Map<PackedWeight, StagedWeight>();
+  readonly #encoder = new RowEncoder();
   #queued = 0;
 
   constructor(device: ComputeDevice, buffersOf: PartBuffers, checkpoint: Checkpoint) {
@@ -78,38 +92,41 @@ class WeightWriter {
   }
 
   /** Writes a piece of a tensor, from its byte `start`, to its place. */
-  write({ weight, element }: Placement, tensor: CheckpointTensor, start: number, piece: Uint8Array): void {
-    const dtype = tensor.dtype as FloatDtype;
-    const size = elementBytes[weight.info.element];
-    const bytes = convertFloats(piece, dtype, storedAs(weight.info.element));
-    const first = element + start / dtypeBytes[dtype];
-    if (fillsWords(weight.info)) this.#toDevice(weight, first * size, bytes);
-    else this.#stage(weight, first, bytes);
+  write(placement: Placement, tensor: CheckpointTensor, start: number, piece: Uint8Array): void {
+    const { weight, row, stored } = placement;
+    const bytes = stored ? piece : this.#encoder.encode(weight.info, tensor.dtype as FloatDtype, piece);
+    const rowBytes = bytesOfRow(weight.info);
+    const sourceBytes = tensor.byteLength / tensor.shape[0]!;
+    // A piece that begins inside a row begins as far into the row that it becomes.
+    const inRow = ((start % sourceBytes) * rowBytes) / sourceBytes;
+    const offset = (row + Math.floor(start / sourceBytes)) * rowBytes + inRow;
+    if (fillsWords(weight.info)) this.#toDevice(weight, offset, bytes);
+    else this.#stage(weight, offset, bytes);
   }
 
-  /** Takes elements of a weight, from number `first` on. */
-  #stage(weight: PackedWeight, first: number, bytes: Uint8Array): void {
-    const { columns, element, layout } = weight.info;
+  /** Takes bytes of a weight's rows, from number `offset` on. */
+  #stage(weight: PackedWeight, offset: number, bytes: Uint8Array): void {
+    const { columns, layout } = weight.info;
     let staged = this.#staged.get(weight);
     if (staged === undefined) {
       const { rows, rowBytes } = packedShape(weight.info);
-      staged = { bytes: new Uint8Array(Math.ceil((rows * rowBytes) / 4) * 4), missing: this.#elementsOf(weight) };
+      staged = { bytes: new Uint8Array(Math.ceil((rows * rowBytes) / 4) * 4), missing: this.#bytesOf(weight) };
       this.#staged.set(weight, staged);
     }
-    const size = elementBytes[element];
-    if (layout === "fragments") scatterFragments(halvesOf(staged.bytes), halvesOf(bytes), first, columns);
-    else staged.bytes.set(bytes, first * size);
-    staged.missing -= bytes.byteLength / size;
+    if (layout === "fragments") scatterFragments(halvesOf(staged.bytes), halvesOf(bytes), offset / 2, columns);
+    else staged.bytes.set(bytes, offset);
+    staged.missing -= bytes.byteLength;
     if (staged.missing > 0) return;
     this.#toDevice(weight, 0, staged.bytes);
     this.#staged.delete(weight);
   }
 
-  /** Elements that the checkpoint has for a weight; the others are zeros. */
-  #elementsOf({ info, layer }: PackedWeight): number {
+  /** Bytes of a weight's rows that the checkpoint has something for; the others are zeros. */
+  #bytesOf({ info, layer }: PackedWeight): number {
+    const { tensors } = this.#checkpoint;
     return info.sources
-      .filter(({ tensor }) => this.#checkpoint.tensors.has(tensorName(tensor, layer)))
-      .reduce((total, { shape }) => total + shape.reduce((product, size) => product * size, 1), 0);
+      .filter(({ tensor }) => tensors.has(sourceOf(info, tensorName(tensor, layer), this.#checkpoint).name))
+      .reduce((total, { shape }) => total + shape[0]! * bytesOfRow(info), 0);
   }
 
   #toDevice(weight: PackedWeight, offset: number, bytes: Uint8Array): void {
@@ -151,14 +168,14 @@ function overlap(part: WeightPart, rowBytes: number, start: number, end: number)
   };
 }
 
-/** Whether rows are written as they come: every source starts and ends on a multiple of four bytes of the packed weight, the unit of writes to a buffer. */
-function fillsWords({ sources, columns, element, layout = "rows" }: WeightInfo): boolean {
-  const size = elementBytes[element];
+/**
+ * Whether rows are written as they come: every source starts and ends on a multiple of four bytes of the packed weight, the unit of
+ * writes to a buffer.
+ */
+function fillsWords(info: WeightInfo): boolean {
+  const rowBytes = bytesOfRow(info);
   return (
-    layout === "rows" &&
-    sources.every(
-      ({ row, shape }) =>
-        (row * columns * size) % 4 === 0 && (shape.reduce((product, d) => product * d, 1) * size) % 4 === 0,
-    )
+    info.layout !== "fragments" &&
+    info.sources.every(({ row, shape }) => (row * rowBytes) % 4 === 0 && (shape[0]! * rowBytes) % 4 === 0)
   );
 }

@@ -3,6 +3,7 @@ import type { Graph } from "../ir/graph/ops.js";
 import { printPredicate } from "../ir/graph/text/predicate-text.js";
 import type { Manifest } from "../runtime/manifest.js";
 import { manifestVersion } from "../runtime/manifest.js";
+import { packedShape } from "../runtime/packing.js";
 import { type PackageText, type PrintedKernel, requirementsOf } from "./kernel-info.js";
 import type { Schedule } from "./schedule.js";
 import { sha256 } from "./sha256.js";
@@ -14,8 +15,6 @@ export interface PackageIdentity {
   readonly generator: string;
   readonly target: Manifest["target"];
 }
-
-const elementBytes = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4 } as const;
 
 export function completeManifest(
   graph: Graph,
@@ -52,7 +51,7 @@ export function completeManifest(
     requires: requirementsOf(
       target,
       infos,
-      whole.map(({ rows, columns, element }) => rows * columns * elementBytes[element]),
+      whole.map(packedShape).map(({ rows, rowBytes }) => rows * rowBytes),
     ),
   };
 }

@@ -51,13 +51,13 @@ function describeProduct(shop: Workshop, situation: Situation, op: FusedLinear):
   const outputs = pair ? sizes[0]! : sizes.reduce((a, b) => a + b, 0);
   const output = places.bufferOf(op.results[0]!.id);
   const { expression, operands, bindings } = bindExpression(shop, situation, op.epilogue, output, outputs);
-  const matrix = weights.matrix(op.weights, layers, { together: pair, layout: weights.productLayout });
+  const { matrix, scales } = weights.product(op.weights, layers, pair);
   const hasBias = biases.some((bias) => bias !== undefined);
   // Parts of a concatenation that have no bias get zeros.
   const biasParts = biases.map((bias, index) => bias ?? { zeros: sizes[index]! });
   const options: LinearOptions = {
     ...{ inputs: matrix.columns, outputs, matrices: pair ? op.weights.length : 1, capabilities },
-    element: matrix.element as FloatType,
+    ...elementOf(matrix),
     ...(norm && { norm: { epsilon: norm.epsilon, weight: norm.weight !== undefined } }),
     bias: hasBias,
     ...{ epilogue: expression, operands },
@@ -67,12 +67,20 @@ function describeProduct(shop: Workshop, situation: Situation, op: FusedLinear):
     ...{ options, matrix, sizes },
     bindings: {
       weight: weight(matrix.name),
+      ...(scales && { weight_scales: weight(scales.name) }),
       ...(norm?.weight !== undefined && { norm_weight: weight(weights.vector([norm.weight], layers).name) }),
       ...(hasBias && { bias: weight(weights.vector(biasParts, layers).name) }),
       output: buffer(output),
       ...bindings,
     },
   };
+}
+
+/** What kernels take weights as. */
+function elementOf({ element, quantised }: WeightInfo): Pick<LinearOptions, "element" | "quantised"> {
+  if (quantised === undefined) return { element: element as FloatType };
+  const { bits, group } = quantised;
+  return { element: "f32", quantised: { bits, group } };
 }
 
 interface LinearCall {

@@ -14,7 +14,7 @@ import type { FloatType } from "../ir/kernel/types.js";
 import { preferredTileRows } from "../kernels/attention/options.js";
 import { takesFragments } from "../kernels/linear/matrix-fragments.js";
 import { copiesIn } from "../runtime/key-group.js";
-import type { BufferInfo, KeyStore, Manifest, Phase, Step } from "../runtime/manifest.js";
+import type { BufferInfo, KeyStore, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
 import type { KeyRetention, ScheduleFacts } from "./facts.js";
 import { KernelLibrary } from "./kernel-library.js";
@@ -34,6 +34,8 @@ export interface ScheduleOptions {
   /** Element type of weight matrices and key stores; activations and sums are f32. */
   readonly dtype: FloatType;
   readonly capabilities: Capabilities;
+  /** Weights of products are small integers; embeddings, norms and biases stay floats. */
+  readonly quantise?: Quantisation;
 }
 
 /** The parts of a manifest that follow from the graph; kernel texts, names and versions come with the package. */
@@ -62,8 +64,10 @@ export interface Schedule {
 const tolerances = { f32: 2e-3, f16: 5e-2, bf16: 4e-1 } as const;
 
 export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOptions): Schedule {
-  const { dtype, capabilities } = options;
-  const productLayout = takesFragments({ element: dtype, capabilities }) ? "fragments" : "rows";
+  const { dtype, capabilities, quantise } = options;
+  const largestBinding = capabilities.limits.maxBindingSize;
+  const onMatrixUnits = quantise === undefined && takesFragments({ element: dtype, capabilities });
+  const productLayout = onMatrixUnits ? "fragments" : "rows";
   const groups = graph.groups;
   if (groups === undefined) throw new InternalError("tokens are not grouped");
   const loop = graph.body.ops.find((op) => op.kind === "layers");
@@ -73,7 +77,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
     ...{ graph, capabilities, cache: dtype },
     places: placeValues(graph),
     kernels: new KernelLibrary(),
-    weights: new WeightLibrary(graph, dtype, capabilities.limits.maxBindingSize, productLayout),
+    weights: new WeightLibrary(graph, { element: dtype, largestBinding, productLayout, quantise }),
     tables: new TableLibrary(graph.copies),
     mergedBy: mergedAttentions(graph),
     tileRows: tileRowsOf(attentions, graph.copies),

@@ -6,7 +6,8 @@ import type { Graph, ValueId } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
 import { bytesOf, type FloatType } from "../ir/kernel/types.js";
 import { fragmentLength } from "../runtime/fragments.js";
-import type { Element, WeightInfo } from "../runtime/manifest.js";
+import type { Element, Quantisation, WeightInfo } from "../runtime/manifest.js";
+import { wordsOfRow } from "../runtime/quantise.js";
 
 /** A tensor of the checkpoint, as the graph names it. */
 interface Tensor {
@@ -22,6 +23,24 @@ export interface MatrixUse {
   readonly layout?: WeightLayout;
 }
 
+/** How matrices are stored. */
+export interface WeightStorage {
+  readonly element: FloatType;
+  /** Matrices over so many bytes may be bound in parts. */
+  readonly largestBinding: number;
+  /** How those lie that products read; by rows unless given. */
+  readonly productLayout?: WeightLayout;
+  /** Those that products read are small integers. */
+  readonly quantise?: Quantisation;
+}
+
+/** The matrices of a product. */
+export interface ProductWeights {
+  readonly matrix: WeightInfo;
+  /** What its whole numbers are multiplied by; the matrix is floats where there are none. */
+  readonly scales?: WeightInfo;
+}
+
 /** Part of a packed vector: a tensor, or so many zeros where a concatenation has a gap. */
 export type VectorPart = ValueId | { readonly zeros: number };
 
@@ -30,20 +49,18 @@ export class WeightLibrary {
   private readonly packed = new Map<string, { info: WeightInfo; readonly layers: Set<number> }>();
   private readonly names = new Set<string>();
 
-  /**
-   * `element`: how matrices are stored. `largestBinding`: matrices over so many bytes may be bound in parts. `productLayout`: how those
-   * lie that products read.
-   */
   constructor(
     graph: Graph,
-    private readonly element: FloatType,
-    private readonly largestBinding: number,
-    readonly productLayout: WeightLayout = "rows",
+    private readonly storage: WeightStorage,
   ) {
     const weights = [...eachOp(graph)].filter((op) => op.kind === "weight");
     this.tensors = new Map(
       weights.map(({ tensor, results: [result] }) => [result!.id, { tensor, shape: result!.type.shape.map(Number) }]),
     );
+  }
+
+  get productLayout(): WeightLayout {
+    return this.storage.productLayout ?? "rows";
   }
 
   has(value: ValueId): boolean {
@@ -61,6 +78,34 @@ export class WeightLibrary {
    */
   matrix(values: readonly ValueId[], layers: readonly number[], use: MatrixUse = {}): WeightInfo {
     const { together = false, layout = "rows" } = use;
+    const { element, largestBinding } = this.storage;
+    const { rows, columns, sources } = this.stack(values, use);
+    const splittable = !together && rows * columns * bytesOf(element) > largestBinding;
+    const tiled = layout === "rows" ? {} : { layout };
+    return this.add({ element, rows, columns, ...tiled, sources, splittable }, layers);
+  }
+
+  /** The same for a product, which may read them as small integers. Then an embedding that shares a matrix has floats of its own. */
+  product(values: readonly ValueId[], layers: readonly number[], together: boolean): ProductWeights {
+    const { quantise, largestBinding } = this.storage;
+    if (quantise === undefined) {
+      return { matrix: this.matrix(values, layers, { together, layout: this.productLayout }) };
+    }
+    const shape = this.stack(values);
+    const splittable = !together && shape.rows * 4 * wordsOfRow(shape.columns, quantise.bits) > largestBinding;
+    const matrix = this.add(
+      { element: "u32", ...shape, splittable, quantised: { ...quantise, part: "values" } },
+      layers,
+    );
+    // Scales are a sixteenth or less of what the values were, and are bound whole.
+    const scales = this.add(
+      { element: "bf16", ...shape, splittable: false, quantised: { ...quantise, part: "scales" } },
+      layers,
+    );
+    return { matrix, scales };
+  }
+
+  private stack(values: readonly ValueId[], { together = false, layout = "rows" }: MatrixUse = {}) {
     const tensors = values.map((value) => this.tensor(value));
     const columns = tensors[0]!.shape[1]!;
     let row = 0;
@@ -71,10 +116,7 @@ export class WeightLibrary {
       row += shape[0]!;
       return source;
     });
-    const bytes = row * columns * bytesOf(this.element);
-    const splittable = !together && bytes > this.largestBinding;
-    const tiled = layout === "rows" ? {} : { layout };
-    return this.add({ element: this.element, rows: row, columns, ...tiled, sources, splittable }, layers);
+    return { rows: row, columns, sources };
   }
 
   /** Vectors one after the other. They are small and enter sums and norms, so they stay f32. */
@@ -99,14 +141,16 @@ export class WeightLibrary {
   }
 
   private add(
-    content: Pick<WeightInfo, "rows" | "columns" | "layout" | "sources" | "splittable"> & { element: Element },
+    content: Pick<WeightInfo, "rows" | "columns" | "layout" | "quantised" | "sources" | "splittable"> & {
+      element: Element;
+    },
     layers: readonly number[],
   ) {
     const key = JSON.stringify(content);
     let entry = this.packed.get(key);
     if (entry === undefined) {
       const perLayer = content.sources.some(({ tensor }) => tensor.includes("{l}"));
-      const info = { name: this.uniqueName(content.sources), perLayer, ...content };
+      const info = { name: this.uniqueName(content), perLayer, ...content };
       entry = { info, layers: new Set() };
       this.packed.set(key, entry);
     }
@@ -120,13 +164,14 @@ export class WeightLibrary {
     return tensor;
   }
 
-  /** `q_proj.k_proj.v_proj`, from the last telling words of the tensors' names. */
-  private uniqueName(sources: WeightInfo["sources"]): string {
+  /** `q_proj.k_proj.v_proj`, from the last telling words of the tensors' names; `q_proj.k_proj.v_proj.scales`. */
+  private uniqueName({ sources, quantised }: Pick<WeightInfo, "sources" | "quantised">): string {
     const words = sources.map(({ tensor }) => {
       const parts = tensor.split(".").filter((word) => word !== "weight");
       return parts.at(-1) === "bias" ? parts.slice(-2).join("_") : (parts.at(-1) ?? "");
     });
-    const base = words.map((word) => word || "zeros").join(".");
+    const stack = words.map((word) => word || "zeros").join(".");
+    const base = quantised?.part === "scales" ? `${stack}.scales` : stack;
     let name = base;
     for (let count = 2; this.names.has(name); count++) name = `${base}_${count}`;
     this.names.add(name);

@@ -30,6 +30,8 @@ export interface Computed {
   readonly data: Float64Array;
   readonly width: number;
   readonly first: number;
+  /** Of a weight: what an embedding gathers, where that is not `data`. */
+  readonly gathered?: Float64Array;
 }
 
 /** Told every value as it is computed; `verify` compares them with a device's. */
@@ -128,15 +130,17 @@ class Execution {
     switch (op.kind) {
       case "input":
         return undefined;
-      case "weight":
-        return { data: state.weights.get(op, layer), width: rowWidth(type), first: 0 };
+      case "weight": {
+        const { data, gathered } = state.weights.get(op, layer);
+        return { data, width: rowWidth(type), first: 0, ...(gathered && { gathered }) };
+      }
       case "embed": {
         const source = this.value(op.table);
         const { value, out } = fresh();
         const width = value.width;
         for (let r = 0; r < out.count; r++) {
           const { id } = table.rows[first + r]!;
-          const from = source.data.subarray(id * width, (id + 1) * width);
+          const from = (source.gathered ?? source.data).subarray(id * width, (id + 1) * width);
           if (from.length !== width) throw new RangeError(`token id ${id} is outside the vocabulary`);
           value.data.set(from, r * width);
         }

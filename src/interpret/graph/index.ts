@@ -11,6 +11,7 @@ export { derivedPlan } from "./derived-plan.js";
 export type { Computed, Observer } from "./execute.js";
 export { computeEverything, type RowPlan } from "./row-plan.js";
 export { CpuSession, type CpuSessionOptions } from "./session.js";
+export { storedTensors } from "./stored-weights.js";
 export { tensorName, type WeightSource, type WeightTensor } from "./weights.js";
 
 /** A session that computes and keeps what the analyses of the graph derive. The graph is grouped, before or after fuse. */
