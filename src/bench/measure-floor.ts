@@ -1,9 +1,17 @@
 /** What a device can do at most: the rates that every other figure is held against. */
+import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { BoundCall, ComputeDevice, DeviceBuffer } from "../runtime/compute-device.js";
-import { arithmeticFlops, arithmeticWorkgroup, copyBytesPerWorkgroup, probePackage, spread } from "./probes.js";
+import {
+  arithmeticFlops,
+  arithmeticWorkgroup,
+  copyBytesPerWorkgroup,
+  matrixFlops,
+  probePackage,
+  spread,
+} from "./probes.js";
 import type { Floor } from "./report.js";
 import { type Summary, summarise } from "./statistics.js";
-import { timeCalls, timeSubmission } from "./time-calls.js";
+import { timeCalls, timeSubmissions } from "./time-calls.js";
 
 export interface FloorOptions {
   readonly repeat: number;
@@ -15,11 +23,14 @@ export interface FloorOptions {
 
 /** Workgroups that compute: several for each core of the largest GPU. */
 const computingWorkgroups = 2048;
+const mostLoops = 1 << 16;
 
-export async function measureFloor(device: ComputeDevice, options: FloorOptions): Promise<Floor> {
-  const { repeat } = options;
-  const { manifest, kernels } = probePackage(device.target);
-  const texts = new Map(kernels.map(({ info, text }) => [info.file, text]));
+export async function measureFloor(
+  device: ComputeDevice,
+  capabilities: Pick<Capabilities, "matrix">,
+  options: FloorOptions,
+): Promise<Floor> {
+  const { manifest, kernels, texts } = probePackage(device.target, capabilities);
   const opened = device.openKernels(manifest, { readText: async (file) => texts.get(file)! });
   const largest = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   const copyBytes = powerOfTwoBelow(Math.min(options.copyBytes, largest));
@@ -40,30 +51,30 @@ export async function measureFloor(device: ComputeDevice, options: FloorOptions)
       layer: undefined,
       firstRow: 0,
       part: undefined,
-      info: kernels.find(({ info }) => info.name === kernel)!.info,
+      info: kernels.find(({ name }) => name === kernel)!,
       buffers: [source, target].map((buffer) => ({ buffer, size: buffer.size })),
       block: loops === undefined ? new Uint8Array(0) : parameterBlock(loops),
     });
-    await opened.prepare(kernels.map(({ info }) => info.name));
+    await opened.prepare(kernels.map(({ name }) => name));
 
-    const idle: number[] = [];
-    const nothing = call("copy_probe", [1, 1, 1]);
-    for (let run = 0; run <= repeat; run++) idle.push(await timeSubmission(device, runner, [nothing]));
-    const submitMs = summarise(idle.slice(1));
-
+    const idle = await timeSubmissions(device, runner, [call("copy_probe", [1, 1, 1])], options.repeat);
+    const submitMs = summarise(idle);
     const copy = call("copy_probe", spread(copyBytes / copyBytesPerWorkgroup));
     const copyMs = await timeCalls(device, runner, [copy], submitMs.median, options);
 
     const workgroups = Math.min(computingWorkgroups, copyBytes / copyBytesPerWorkgroup);
-    // A round of one loop may be too short to time; loops double until it is not.
-    let loops = 1;
-    const computing = () => call("arithmetic_probe", [workgroups, 1, 1], loops);
-    while (loops < 1 << 16 && (await timeSubmission(device, runner, [computing()])) < options.leastMs) loops *= 2;
-    const computeMs = await timeCalls(device, runner, [computing()], submitMs.median, options);
+    const computing = async (kernel: string, flops: (workgroups: number, loops: number) => number) => {
+      // One loop may be too short to time; loops double until they are not.
+      let loops = 1;
+      const calls = () => [call(kernel, [workgroups, 1, 1], loops)];
+      while (loops < mostLoops && (await timeSubmissions(device, runner, calls(), 1))[0]! < options.leastMs) loops *= 2;
+      return rate(flops(workgroups, loops), await timeCalls(device, runner, calls(), submitMs.median, options));
+    };
     return {
       copyBytesPerSecond: rate(2 * copyBytes, copyMs),
       copyBytes: 2 * copyBytes,
-      flopsPerSecond: rate(arithmeticFlops(workgroups, loops), computeMs),
+      flopsPerSecond: await computing("arithmetic_probe", arithmeticFlops),
+      ...(capabilities.matrix && { matrixFlopsPerSecond: await computing("matrix_probe", matrixFlops) }),
       submitMs,
     };
   } finally {
@@ -71,6 +82,11 @@ export async function measureFloor(device: ComputeDevice, options: FloorOptions)
     for (const buffer of buffers.values()) buffer.destroy();
     opened.close();
   }
+}
+
+/** What bounds arithmetic with weights of a type: matrix units where there are any for it. */
+export function arithmeticRate({ flopsPerSecond, matrixFlopsPerSecond }: Floor, dtype: string): number {
+  return (dtype === "f32" ? flopsPerSecond : (matrixFlopsPerSecond ?? flopsPerSecond)).median;
 }
 
 /** So much work per second, where it takes so many milliseconds. */

@@ -7,6 +7,7 @@
 import type { BoundCall, ComputeDevice, DeviceBuffer, DeviceKernels, Runner } from "../runtime/compute-device.js";
 import type { CallWork } from "./count-work.js";
 import { totalBytes } from "./count-work.js";
+import { arithmeticRate } from "./measure-floor.js";
 import type { Floor, KernelReport } from "./report.js";
 import { type TimingOptions, timeCalls } from "./time-calls.js";
 
@@ -21,13 +22,18 @@ export interface CountedCalls {
   readonly works: readonly CallWork[];
 }
 
+export interface KernelTimingOptions extends TimingOptions {
+  /** Of the weights. */
+  readonly dtype: string;
+}
+
 /** The kernels of the given phases, the slowest first. What the session holds is worthless afterwards. */
 export async function measureKernels(
   device: ComputeDevice,
   kernels: DeviceKernels,
   phases: readonly CountedCalls[],
   floor: Floor,
-  options: TimingOptions,
+  options: KernelTimingOptions,
 ): Promise<KernelReport[]> {
   const runner = device.openRunner(kernels);
   try {
@@ -53,7 +59,7 @@ async function measureKernel(
   calls: readonly BoundCall[],
   works: readonly CallWork[],
   floor: Floor,
-  options: TimingOptions,
+  options: KernelTimingOptions,
 ): Promise<KernelReport> {
   const rotation = await rotateWeights(device, runner, calls);
   try {
@@ -88,7 +94,10 @@ async function measureKernel(
       flops,
       bytesPerSecond,
       flopsPerSecond,
-      ofFloor: Math.max(bytesPerSecond / floor.copyBytesPerSecond.median, flopsPerSecond / floor.flopsPerSecond.median),
+      ofFloor: Math.max(
+        bytesPerSecond / floor.copyBytesPerSecond.median,
+        flopsPerSecond / arithmeticRate(floor, options.dtype),
+      ),
       weightCopies: rotation.copies,
     };
   } finally {

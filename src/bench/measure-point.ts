@@ -1,5 +1,6 @@
 /** One point of a sweep: a model of true shapes with random weights, loaded and run on a device. */
 import type { Program } from "../compile.js";
+import { textsOf } from "../package/texts.js";
 import type { FloatDtype } from "../runtime/dtype.js";
 import { OutOfMemory } from "../runtime/errors.js";
 import { loadModel, type Model } from "../runtime/model.js";
@@ -9,6 +10,7 @@ import { type SessionOptions, shapeSession } from "../runtime/shape.js";
 import { type CallWork, countWork, sumBytes, totalBytes } from "./count-work.js";
 import { greedy, heapOfSteps, runSteps } from "./decode-steps.js";
 import type { HostClocks } from "./host-clocks.js";
+import { arithmeticRate } from "./measure-floor.js";
 import { measureKernels } from "./measure-kernels.js";
 import type { ObservedDevice } from "./observed-device.js";
 import { randomCheckpoint } from "./random-weights.js";
@@ -79,7 +81,7 @@ export async function measurePoint(
 ): Promise<PointReport> {
   const { manifest } = program;
   const memory = memoryOf(program, point, effort, device.limits);
-  const texts = new Map(program.kernels.map(({ info, text }) => [info.file, text]));
+  const texts = textsOf(program);
   const size = sessionOf(point, effort);
   const checkpoint = randomCheckpoint(manifest, storedDtype(program), effort.seed);
   const prompts = randomPrompts(point, manifest.model.vocab, effort.seed);
@@ -134,17 +136,21 @@ export async function measurePoint(
               { phase: "decode", calls: decodeCalls, works: works.decode },
             ],
             floor,
-            effort,
+            { ...effort, dtype: point.dtype },
           )
         : undefined;
+      const rates = {
+        bytesPerSecond: floor.copyBytesPerSecond.median,
+        flopsPerSecond: arithmeticRate(floor, point.dtype),
+      };
       return {
         ...point,
         memory,
         compileMs,
         loadMs,
         firstTokenMs,
-        prefill: phaseReport(summarise(prefillTimes), point.prompt, prefillSubmissions, works.prefill, program, floor),
-        decode: phaseReport(summarise(blocks.map(({ ms }) => ms)), decode.n, submissions, works.decode, program, floor),
+        prefill: phaseReport(summarise(prefillTimes), point.prompt, prefillSubmissions, works.prefill, program, rates),
+        decode: phaseReport(summarise(blocks.map(({ ms }) => ms)), decode.n, submissions, works.decode, program, rates),
         host,
         ...(kernels !== undefined && { kernels }),
       };
@@ -167,19 +173,24 @@ async function read(session: Session, prompts: readonly number[][]): Promise<voi
   await ids();
 }
 
+interface Rates {
+  readonly bytesPerSecond: number;
+  readonly flopsPerSecond: number;
+}
+
 function phaseReport(
   ms: Summary,
   n: number,
   submissions: number,
   works: readonly CallWork[],
   program: Program,
-  floor: Floor,
+  rates: Rates,
 ): PhaseReport {
   const { layers } = program.manifest.model;
   const bytes = sumBytes(works);
   const flops = works.reduce((total, work) => total + work.flops, 0);
-  const moving = (totalBytes(bytes) / floor.copyBytesPerSecond.median) * 1000;
-  const computing = (flops / floor.flopsPerSecond.median) * 1000;
+  const moving = (totalBytes(bytes) / rates.bytesPerSecond) * 1000;
+  const computing = (flops / rates.flopsPerSecond) * 1000;
   const floorMs = Math.max(moving, computing);
   return {
     ms,

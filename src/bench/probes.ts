@@ -3,11 +3,15 @@
  * target has them.
  */
 import { emitCuda } from "../backends/cuda/module.js";
+import { cudaPreamble, preambleName } from "../backends/cuda/preamble.js";
 import { emitWgsl } from "../backends/wgsl/module.js";
-import { buildKernel, constantOf, fma, type Variable } from "../ir/kernel/builder.js";
+import { buildKernel, constantOf, fma, type Variable, vector } from "../ir/kernel/builder.js";
+import type { Capabilities } from "../ir/kernel/capabilities.js";
+import { fragmentLanes, productShape } from "../ir/kernel/fragments.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
-import type { Manifest } from "../runtime/manifest.js";
-import { type PrintedKernel, printKernel } from "../schedule/kernel-info.js";
+import { type KernelInfo, type Manifest, manifestVersion } from "../runtime/manifest.js";
+import { printKernel } from "../schedule/kernel-info.js";
+import { sha256 } from "../schedule/sha256.js";
 
 const workgroupSize = 256;
 /** Workgroups of one row of a dispatch; below every device's limit. */
@@ -83,14 +87,83 @@ export function spread(workgroups: number): readonly [number, number, number] {
   return [x, workgroups / x, 1];
 }
 
-/** A package of the probes alone: what a device needs to open them. */
-export function probePackage(target: Manifest["target"]): { manifest: Manifest; kernels: readonly PrintedKernel[] } {
-  const print = (kernel: Kernel) =>
-    target === "cuda" ? printKernel(kernel, "cuda", emitCuda) : printKernel(kernel, "wgsl", emitWgsl);
-  const kernels = [copyProbe(), arithmeticProbe()].map(print);
-  const manifest: Manifest = {
+/** Products of one warp per step of the matrix probe, each for a sum of its own. */
+const productsPerStep = 8;
+const stepsPerMatrixLoop = 16;
+const warp = fragmentLanes;
+
+export function matrixFlops(workgroups: number, loops: number): number {
+  const { rows, columns, depth } = productShape;
+  const perWarp = 2 * rows * columns * depth * productsPerStep * stepsPerMatrixLoop;
+  return (workgroups * workgroupSize * loops * perWarp) / warp;
+}
+
+/** Multiplies and adds on matrix units, operands and sums in registers. */
+export function matrixProbe(): Kernel {
+  return buildKernel(
+    "matrix_probe",
+    {
+      doc: "Multiplies fragments of f16 and adds in f32 on matrix units, many times over.",
+      dispatch: "any number of workgroups",
+      workgroupSize,
+    },
+    (k) => {
+      const source = k.read("source", "vec4<u32>");
+      const target = k.readWrite("target", "vec4<f32>");
+      const loops = k.param("loops");
+      const left = k.let("left", source.at(k.localId));
+      const right = k.let("right", vector("u32", [left.component(0), left.component(1)]));
+      const sums: Variable[] = [];
+      for (let product = 0; product < productsPerStep; product++) {
+        sums.push(k.var(`sum_${product}`, constantOf("vec4<f32>", product)));
+      }
+      k.for("loop", { to: loops }, () => {
+        for (let step = 0; step < stepsPerMatrixLoop; step++)
+          for (const sum of sums) sum.set(k.mma("next", "f16", left, right, sum));
+      });
+      target.set(
+        k.globalId,
+        sums.slice(1).reduce((total, next) => total.add(next), sums[0]!.add(0)),
+      );
+    },
+  );
+}
+
+const targets = {
+  webgpu: { language: "wgsl", emit: emitWgsl, headers: [] },
+  cuda: { language: "cuda", emit: emitCuda, headers: [{ file: `kernels/${preambleName}`, text: cudaPreamble() }] },
+} as const;
+
+/** A package of the probes alone: what a device needs to open them. Matrix units have one where the target has them. */
+export interface ProbePackage {
+  readonly manifest: Manifest;
+  readonly kernels: readonly KernelInfo[];
+  /** By file name. */
+  readonly texts: ReadonlyMap<string, string>;
+}
+
+export function probePackage(target: Manifest["target"], { matrix }: Pick<Capabilities, "matrix">): ProbePackage {
+  const { language, emit, headers } = targets[target];
+  const programs = [copyProbe(), arithmeticProbe(), ...(matrix ? [matrixProbe()] : [])];
+  const printed = programs.map((kernel) => printKernel(kernel, language, emit));
+  const kernels = printed.map(({ info }) => info);
+  const texts = new Map([
+    ...printed.map(({ info, text }) => [info.file, text] as const),
+    ...headers.map(({ file, text }) => [file, text] as const),
+  ]);
+  return { manifest: manifestOf(target, kernels, headers), kernels, texts };
+}
+
+/** A model of no layers: only its kernels matter. */
+function manifestOf(
+  target: Manifest["target"],
+  kernels: readonly KernelInfo[],
+  headers: readonly { readonly file: string; readonly text: string }[],
+): Manifest {
+  const phase = { before: [], layer: [], classOf: [], after: [] };
+  return {
     format: "phdc-package",
-    version: 1,
+    version: manifestVersion,
     generator: "phdc bench",
     target,
     model: { name: "probes", source: "", parameters: {}, vocab: 1, layers: 0, copies: 1, predictCopy: 1, attends: [] },
@@ -106,15 +179,14 @@ export function probePackage(target: Manifest["target"]): { manifest: Manifest; 
     buffers: [],
     tables: [],
     weights: [],
-    kernels: kernels.map(({ info }) => info),
-    phases: {
-      prefill: { before: [], layer: [], classOf: [], after: [] },
-      decode: { before: [], layer: [], classOf: [], after: [] },
-    },
+    kernels,
+    ...(headers.length > 0 && {
+      modules: { headers: headers.map(({ file, text }) => ({ file, sha256: sha256(text) })) },
+    }),
+    phases: { prefill: phase, decode: phase },
     sampling: [],
     memory: { weights: 0, caches: 0, working: 0 },
     requires: { features: [], limits: {} },
     tolerance: 0,
   };
-  return { manifest, kernels };
 }

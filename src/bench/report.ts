@@ -55,6 +55,8 @@ export interface Floor {
   readonly copyBytes: number;
   /** Multiplications and additions of f32 in registers, per second. */
   readonly flopsPerSecond: Summary;
+  /** The same of f16 on matrix units, with sums in f32; absent where kernels cannot reach any. */
+  readonly matrixFlopsPerSecond?: Summary;
   /** Milliseconds of a submission that does nothing, until it is known to be done. */
   readonly submitMs: Summary;
 }

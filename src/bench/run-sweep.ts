@@ -77,7 +77,7 @@ export async function runSweep(run: SweepRun): Promise<BenchReport> {
     const opened = await run.openDevice(name);
     try {
       const { software, driver } = opened;
-      const floor = await measureFloor(opened.device, {
+      const floor = await measureFloor(opened.device, opened.capabilities, {
         repeat: run.effort.repeat,
         leastMs: run.effort.leastMs,
         copyBytes: software ? copyBytes.software : copyBytes.hardware,

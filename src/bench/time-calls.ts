@@ -12,17 +12,23 @@ export interface TimingOptions {
 /** Calls of one submission, at most; a device may end a submission that lasts for seconds. */
 const mostCalls = 4096;
 
-export async function timeSubmission(
+/** Milliseconds of each of `times` submissions of the same calls, after one that does not count. */
+export async function timeSubmissions(
   device: ComputeDevice,
   runner: Runner,
   calls: readonly BoundCall[],
-): Promise<number> {
-  const recording = await runner.record("decode", calls, false);
-  await device.settled();
-  const start = performance.now();
-  await runner.submit({ what: "a measurement", commands: [{ kind: "run", recording }], reads: [] });
-  await device.settled();
-  return performance.now() - start;
+  times: number,
+): Promise<number[]> {
+  const recording = await runner.record("decode", calls, true);
+  const measured: number[] = [];
+  for (let time = 0; time <= times; time++) {
+    await device.settled();
+    const start = performance.now();
+    await runner.submit({ what: "a measurement", commands: [{ kind: "run", recording }], reads: [] });
+    await device.settled();
+    if (time > 0) measured.push(performance.now() - start);
+  }
+  return measured;
 }
 
 /** Milliseconds of one round of `calls`, `overheadMs` of the submission left out. */
@@ -33,16 +39,11 @@ export async function timeCalls(
   overheadMs: number,
   { repeat, leastMs }: TimingOptions,
 ): Promise<Summary> {
-  // The first round warms up, and says how many rounds fill a measurement.
-  await timeSubmission(device, runner, calls);
-  const whole = await timeSubmission(device, runner, calls);
+  const [whole = 0] = await timeSubmissions(device, runner, calls, 1);
   // What it costs to submit varies, and must not make a round look like nothing.
   const once = Math.max(whole - overheadMs, whole / 8);
   const rounds = Math.max(1, Math.min(Math.ceil(leastMs / once), Math.floor(mostCalls / calls.length)));
   const measured = Array.from({ length: rounds }, () => calls).flat();
-  const times: number[] = [];
-  for (let run = 0; run < repeat; run++) {
-    times.push(Math.max(0, (await timeSubmission(device, runner, measured)) - overheadMs) / rounds);
-  }
-  return summarise(times);
+  const times = await timeSubmissions(device, runner, measured, repeat);
+  return summarise(times.map((ms) => Math.max(0, ms - overheadMs) / rounds));
 }

@@ -9,8 +9,10 @@ import {
   choices,
   deviceOption,
   dtypeOption,
+  groupOption,
   jsonOption,
   outputOption,
+  quantizeOption,
   realNumber,
   repeated,
   setOption,
@@ -101,6 +103,8 @@ export function createProgram(terminal: Terminal): Program {
     setOption(),
     weightsOption(),
     dtypeOption(),
+    quantizeOption(),
+    groupOption(),
     new Option("--subgroups", "let WebGPU kernels use subgroup operations, which some devices lack"),
     new Option("--no-nvcc", "leave CUDA kernels as text, also where nvcc could compile them"),
     new Option("--dump-ir <dir>", "write the graph after every pass to this folder"),
@@ -127,6 +131,8 @@ export function createProgram(terminal: Terminal): Program {
     new Option("--context <n>", "positions that the caches hold").argParser(wholeNumber(1)),
     deviceOption(),
     dtypeOption(),
+    quantizeOption(),
+    groupOption(),
     setOption(),
     jsonOption(),
   ).action((file, options) => settle(import("./commands/run.js").then((c) => c.runCommand(terminal, file, options))));
@@ -141,6 +147,8 @@ export function createProgram(terminal: Terminal): Program {
     outputOption("safetensors file to write").makeOptionMandatory(),
     deviceOption(),
     dtypeOption().default("f32"),
+    quantizeOption(),
+    groupOption(),
     setOption(),
     jsonOption(),
   ).action((file, options) =>
@@ -152,6 +160,8 @@ export function createProgram(terminal: Terminal): Program {
     weightsOption().makeOptionMandatory(),
     deviceOption(),
     dtypeOption(),
+    quantizeOption(),
+    groupOption(),
     new Option("--tokens <n>", "length of the text that is compared").argParser(wholeNumber(2)).default(24),
     new Option("--seed <n>", "seed of the text").argParser(wholeNumber(0, 2 ** 32 - 1)).default(0),
     setOption(),
@@ -165,6 +175,8 @@ export function createProgram(terminal: Terminal): Program {
     new Option("--mask [file]", "draw who sees whom, for a short prompt: as text, or as SVG to a file"),
     setOption(),
     dtypeOption(),
+    quantizeOption(),
+    groupOption(),
     jsonOption(),
   ).action((subject, options) =>
     settle(import("./commands/explain.js").then((c) => c.explainCommand(terminal, subject, options))),
@@ -176,7 +188,9 @@ export function createProgram(terminal: Terminal): Program {
 
   withOptions(
     command("bench [models...]", "time models of true shapes with random weights, and say what bounds the times"),
-    new Option("--device <names>", "where to run (comma-separated)").argParser(choices(["webgpu"])).default(["webgpu"]),
+    new Option("--device <names>", "where to run (comma-separated)")
+      .argParser(choices(["webgpu", "cuda", "cuda-emulated"]))
+      .default(["webgpu"]),
     new Option("--dtype <types>", "element types of weights and caches")
       .argParser(choices(["f32", "f16", "bf16"]))
       .default(["f32"]),

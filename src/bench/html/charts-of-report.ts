@@ -1,6 +1,7 @@
 /** Which charts a report has. */
 
 import { totalBytes } from "../count-work.js";
+import { arithmeticRate } from "../measure-floor.js";
 import { overSingle } from "../ratios.js";
 import type { BenchReport, DeviceReport, KernelReport, PointReport } from "../report.js";
 import { describePoint } from "../sweep.js";
@@ -93,9 +94,10 @@ function describeSeries(point: PointReport, axis: "copies" | "prompt"): string {
 }
 
 /** Each kernel's rate of arithmetic against its arithmetic per byte, below the two rates that the device was measured to have. */
-export function rooflineChart(kernels: readonly KernelReport[], { floor }: DeviceReport): string {
+export function rooflineChart(point: PointReport, { floor }: DeviceReport): string {
+  const { kernels = [], dtype } = point;
   const bandwidth = floor.copyBytesPerSecond.median;
-  const peak = floor.flopsPerSecond.median;
+  const peak = arithmeticRate(floor, dtype);
   const placed = kernels.filter(({ flops, flopsPerSecond }) => flops > 0 && flopsPerSecond > 0);
   if (placed.length === 0) return "";
   const intensity = ({ flops, bytes }: KernelReport) => flops / totalBytes(bytes);
@@ -120,7 +122,7 @@ export function rooflineChart(kernels: readonly KernelReport[], { floor }: Devic
     x: { label: "FLOP per byte that has to move", logarithmic: true },
     y: { label: "FLOP per second", logarithmic: true },
     series: [
-      { name: "measured: copy bandwidth, then arithmetic in f32", style: "bound" as const, points: roof },
+      { name: "measured: copy bandwidth, then arithmetic", style: "bound" as const, points: roof },
       marks("decode"),
       marks("prefill"),
     ].filter(({ points }) => points.length > 0),

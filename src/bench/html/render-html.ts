@@ -129,7 +129,7 @@ function kernelsOf(point: PointReport, { devices }: BenchReport): string {
     "details",
     {},
     element("summary", {}, escapeText(describePoint(point))),
-    element("div", { class: "charts" }, rooflineChart(point.kernels, device)),
+    element("div", { class: "charts" }, rooflineChart(point, device)),
     kernelTable(point.kernels),
   );
 }

@@ -18,13 +18,14 @@ export function nodeClocks(): HostClocks {
 function threadTime(): (() => number) | undefined {
   if (process.platform !== "linux") return undefined;
   try {
-    const clock = koffi.load("libc.so.6").func("int clock_gettime(int clock, _Out_ int64_t time[2])");
-    const time = [0, 0];
+    const clock = koffi.load("libc.so.6").func("int clock_gettime(int clock, void *time)");
+    // Seconds and nanoseconds, 64 bits each, of which the low words are enough for a process that lives some years.
+    const time = new Uint32Array(4);
     const read = () => {
       clock(threadClock, time);
-      return time[0]! * 1000 + time[1]! / 1e6;
+      return time[0]! * 1000 + time[2]! / 1e6;
     };
-    return Number.isFinite(read()) ? read : undefined;
+    return read() > 0 ? read : undefined;
   } catch {
     return undefined;
   }
