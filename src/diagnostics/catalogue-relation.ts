@@ -55,7 +55,7 @@ export const relationDiagnostics = defineDiagnostics({
     title: "No cache layout bounds the lifetime of these keys",
     explanation: [
       "Some of these keys are read for a limited time only, but no layout that the compiler knows (a ring, or a ring within a chunk) holds exactly them: the keys that are still needed are spread over the whole sequence. They are all kept for ever, which is correct and costs memory that grows with the sequence.",
-      "A lifetime that grows with the position (`q.pos <= 2 * k.pos`), or a few keys that live for ever beside many that do not (attention sinks), lead here.",
+      "A lifetime that grows with the position (`q.pos <= 2 * k.pos`), or keys that live for ever among others that do not (`k.pos mod 64 == 0`), lead here. The first positions are no such case: where a relation compares `k.pos` with a constant, they are kept apart from those behind them.",
     ].join("\n\n"),
     example: "attend q -> k when k.pos <= q.pos and q.pos <= 2 * k.pos + 8",
     message: (data: { group: string; layer?: number }) =>

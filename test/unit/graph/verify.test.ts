@@ -138,7 +138,7 @@ describe("the verifier", () => {
       { ...valid(), copies: 3 },
       "%t = repeat-tokens makes 2 copies of 3",
     ],
-    ["group-tokens", "the groups hold all copies", valid(), "the groups hold 0 of 2 copies"],
+    ["group-tokens", "the groups hold all copies", valid(), "the groups do not hold the copies 1 to 2"],
     [
       "group-tokens",
       "every attend has a part for each group",

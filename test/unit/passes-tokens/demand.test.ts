@@ -173,12 +173,12 @@ describe("prefill computes what is demanded and nothing else", () => {
 
   it("finds a window over originals and the sinks before it", () => {
     expect(printPrefill(modelOf(1, sinks(4, 8), 3))).toMatchInlineSnapshot(`
-      "0 kv originals [0, min(4, n)) ∪ [max(n - 22, 0), n)
-      0 query originals [0, min(4, n)) ∪ [max(n - 15, 0), n)
-      1 kv originals [0, min(4, n)) ∪ [max(n - 15, 0), n)
-      1 query originals [max(n - 8, 0), n) ∪ [0, min(4, n))
-      2 kv originals [0, min(4, n)) ∪ [max(n - 8, 0), n)
-      2 query originals [n - 1, n)"
+      "0 kv originals-before-4 [start, min(4, n)), originals-from-4 [max(4, n - 22), n)
+      0 query originals-before-4 [start, min(4, n)), originals-from-4 [max(4, n - 15), n)
+      1 kv originals-before-4 [start, min(4, n)), originals-from-4 [max(4, n - 15), n)
+      1 query originals-before-4 [start, min(4, n)), originals-from-4 [max(4, n - 8), n)
+      2 kv originals-before-4 [start, min(4, n)), originals-from-4 [max(4, n - 8), n)
+      2 query originals-before-4 [n - 1, min(4, n)), originals-from-4 [max(4, n - 1), n)"
     `);
   });
 
