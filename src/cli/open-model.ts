@@ -15,13 +15,13 @@ import { capabilitiesOf } from "./capabilities.js";
 import { assertWeightsFit } from "./check-weights.js";
 import { readCpuWeights } from "./cpu-weights.js";
 import { type ChosenDevice, type ChosenGpu, chooseDevice } from "./device.js";
-import type { DeviceName, DtypeName, Settings } from "./options.js";
+import { type DeviceName, type DtypeName, type QuantizeOptions, quantisationOf, type Settings } from "./options.js";
 import { warnAboutBlock } from "./phd-block.js";
 import { progressLine } from "./progress.js";
 import { printDiagnostics } from "./report.js";
 import type { Terminal } from "./terminal.js";
 
-export interface OpenOptions {
+export interface OpenOptions extends QuantizeOptions {
   readonly weights: string;
   readonly device: DeviceName;
   readonly dtype: DtypeName;
@@ -49,10 +49,14 @@ export interface OpenedModel {
 /** Compiles a model for the device that runs it. Nothing is loaded yet. */
 export async function openModel(terminal: Terminal, source: SourceFile, options: OpenOptions): Promise<OpenedModel> {
   assertChecks(source, options.set);
+  const quantisation = quantisationOf(options);
   const chosen = await chooseDevice(terminal, options.device, options.dtype);
   const opening: Closable[] = chosen.kind === "cuda" ? [chosen.device] : [];
   try {
-    const compilation = compileSource(source, { set: options.set, ...compileOptionsFor(chosen) });
+    const compilation = compileSource(source, {
+      ...{ set: options.set, ...quantisation },
+      ...compileOptionsFor(chosen),
+    });
     const program = programOf(terminal, compilation, options.json === true);
     const checkpoint = await openCheckpoint(options.weights);
     opening.push(checkpoint);

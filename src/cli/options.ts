@@ -1,5 +1,9 @@
 /** Options that several commands share, and readers of their values. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { usageDiagnostics } from "../diagnostics/catalogue-usage.js";
+import type { Quantisation } from "../runtime/manifest.js";
+import { quantisedGroups } from "../runtime/quantise.js";
+import { UsageError } from "./report.js";
 
 /** A reader of whole numbers from `min` to `max`. */
 export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -80,6 +84,38 @@ export const dtypeOption = () =>
   )
     .choices(dtypes)
     .default("auto");
+
+/** `--quantize int4 --group 32`: how the weights of products are stored, on top of `--dtype`. */
+export interface QuantizeOptions {
+  readonly quantize?: "int8" | "int4";
+  readonly group?: Quantisation["group"];
+}
+
+export const quantizeOption = () =>
+  new Option("--quantize <type>", "store the weights of products as small integers with a scale per group").choices([
+    "int8",
+    "int4",
+  ]);
+export const groupOption = () =>
+  new Option(
+    "--group <inputs>",
+    "neighbouring inputs that share a scale, with --quantize: 16, 32, 64 or 128 (default: 32)",
+  ).argParser(oneOfNumbers(quantisedGroups));
+
+/** What the two options ask for; a group alone asks for nothing that could be done. */
+export function quantisationOf({ quantize, group }: QuantizeOptions): { readonly quantise?: Quantisation } {
+  if (quantize !== undefined) return { quantise: { bits: quantize === "int4" ? 4 : 8, group: group ?? 32 } };
+  if (group === undefined) return {};
+  throw new UsageError(usageDiagnostics.optionsConflict({ reason: "--group is for --quantize int8 or int4" }));
+}
+
+function oneOfNumbers<const T extends number>(known: readonly T[]): (text: string) => T {
+  return (text) => {
+    const found = known.find((value) => String(value) === text);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`It must be one of ${known.join(", ")}.`);
+  };
+}
 
 /** Adds several options at once. */
 export function withOptions(command: Command, ...options: readonly Option[]): Command {

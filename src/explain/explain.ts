@@ -6,6 +6,8 @@
 import type { Program } from "../compile.js";
 import { evaluate } from "../ir/expr.js";
 import { countRows } from "../passes/tokens/row-set.js";
+import type { Manifest } from "../runtime/manifest.js";
+import { layersOf, packedShape } from "../runtime/packing.js";
 import { elementBytes, storesOf } from "../runtime/shape.js";
 import { describeSpan } from "../source/source-file.js";
 import { describeLayout } from "./describe-layout.js";
@@ -85,8 +87,7 @@ export function explain(program: Program, n: number): Explanation {
   const keyBytes = keyBytesOf(program);
   const bytesOfKeys = (counts: readonly number[]) =>
     counts.reduce((total, count, layer) => total + count * keyBytes[layer]!, 0);
-  const [matrix] = manifest.weights.filter(({ columns }) => columns > 1);
-  const weightBytes = work.elements() * elementBytes[matrix?.element ?? "f32"];
+  const weightBytes = productBytes(manifest, work);
   return {
     model: manifest.model.name,
     copies: manifest.model.copies,
@@ -99,6 +100,19 @@ export function explain(program: Program, n: number): Explanation {
     decode_flops: compared(({ decode }) => flops(decode)),
     decode_bytes: compared(({ kept }) => weightBytes + bytesOfKeys(kept)),
   };
+}
+
+/** Bytes of the matrices that rows are multiplied with, as they are stored. */
+function productBytes(manifest: Manifest, work: ModelWork): number {
+  const quantised = manifest.weights.filter((info) => info.quantised !== undefined);
+  if (quantised.length === 0) {
+    const matrix = manifest.weights.find(({ columns }) => columns > 1);
+    return work.elements() * elementBytes[matrix?.element ?? "f32"];
+  }
+  return quantised.reduce(
+    (total, info) => total + layersOf(manifest, info).length * info.rows * packedShape(info).rowBytes,
+    0,
+  );
 }
 
 function groupPlans(program: Program, n: number): GroupPlan[] {

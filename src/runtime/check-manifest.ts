@@ -37,6 +37,7 @@ import {
   type TableInfo,
   type WeightInfo,
 } from "./manifest.js";
+import { quantisedGroups } from "./quantise.js";
 
 /** Text as a manifest; throws ManifestError with the place of the first thing that is wrong. */
 export function parseManifest(json: string): Manifest {
@@ -198,7 +199,7 @@ function weightInfo(layers: number): Check<WeightInfo> {
     quantised: optional(
       object<NonNullable<WeightInfo["quantised"]>>({
         bits: oneOf(4, 8),
-        group: oneOf(16, 32, 64, 128),
+        group: oneOf(...quantisedGroups),
         part: oneOf("values", "scales"),
       }),
     ),
@@ -337,7 +338,7 @@ const named = { name: text };
 const ofGroup = { group: text };
 const bindingSource = byKind<BindingSource>({
   buffer: object({ kind: oneOf("buffer"), ...named }),
-  weight: object({ kind: oneOf("weight"), ...named }),
+  weight: object({ kind: oneOf("weight"), ...named, layer: optional(oneOf("previous")) }),
   table: object({ kind: oneOf("table"), ...named }),
   keys: object({ kind: oneOf("keys"), ...ofGroup }),
   store: object({ kind: oneOf("store"), ...ofGroup }),

@@ -316,8 +316,8 @@ export interface ModulesInfo {
 /** What a kernel's binding is bound to. */
 export type BindingSource =
   | { readonly kind: "buffer"; readonly name: string }
-  /** Per layer when the weight is. */
-  | { readonly kind: "weight"; readonly name: string }
+  /** Per layer when the weight is. `previous`: of the layer before the one that runs; in a step after the layers, of the last. */
+  | { readonly kind: "weight"; readonly name: string; readonly layer?: "previous" }
   | { readonly kind: "table"; readonly name: string }
   /** What the phase reads and writes keys of the group in: the layer's store, the shared step buffer, or the prefill scratch. */
   | { readonly kind: "keys"; readonly group: string }

@@ -11,6 +11,8 @@
 import { f32ToBf16 } from "./dtype.js";
 import type { Quantisation } from "./manifest.js";
 
+export const quantisedGroups = [16, 32, 64, 128] as const;
+
 export interface QuantisedRows {
   readonly values: Uint32Array<ArrayBuffer>;
   /** Bits of bfloat16. */

@@ -5,10 +5,10 @@ import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
 import type { ElementExpression } from "../../src/kernels/elementwise/element-expression.js";
 import type { LinearOptions } from "../../src/kernels/linear/options.js";
-import type { Quantised } from "../../src/kernels/linear/quantised-weights.js";
 import { skinnyColumns, skinnyLinear } from "../../src/kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../../src/kernels/linear/tiled.js";
-import { dequantiseRows, quantiseRows } from "../../src/runtime/quantise.js";
+import type { Quantisation } from "../../src/runtime/manifest.js";
+import { dequantiseRows, quantisedGroups, quantiseRows } from "../../src/runtime/quantise.js";
 import { largestDifference, matrixRow, randomFloats, rmsNorm, silu, withoutSubgroups } from "./linear-reference.js";
 
 // Sums of at most 600 products of values below 1, in f32; what the integers stand for is exact.
@@ -20,7 +20,7 @@ interface Case {
   readonly inputs: number;
   readonly outputs: number;
   readonly rows: number;
-  readonly quantised: Quantised;
+  readonly quantised: Quantisation;
   readonly norm?: boolean;
   readonly pair?: boolean;
   /** Columns to compute; all unless given. */
@@ -119,7 +119,7 @@ const widths = [1, 6, 37, 64, 100, 172] as const;
 describe.each([4, 8] as const)("a product with weights of %i bits", (bits) => {
   it.each([1, 2, 4, 8, 16] as const)("multiplies %i rows of any width, in groups of any size", (rows) => {
     for (const inputs of widths) {
-      for (const group of [16, 32, 64, 128]) {
+      for (const group of quantisedGroups) {
         checkSkinny({ inputs, outputs: 5, rows, quantised: { bits, group }, norm: true }, rows);
       }
     }
@@ -133,7 +133,7 @@ describe.each([4, 8] as const)("a product with weights of %i bits", (bits) => {
   });
 
   it("gates, and leaves columns outside its range alone", () => {
-    const quantised = { bits, group: 32 };
+    const quantised = { bits, group: 32 } as const;
     for (const rows of [1, 4] as const) {
       checkSkinny({ inputs: 48, outputs: 8, rows, quantised, pair: true, norm: true }, rows);
       checkSkinny({ inputs: 37, outputs: 21, rows, quantised, columns: [7, 9], partBase: 5 }, rows);
@@ -144,7 +144,7 @@ describe.each([4, 8] as const)("a product with weights of %i bits", (bits) => {
 
   it("multiplies many rows in tiles, of any width", () => {
     for (const inputs of widths) {
-      for (const group of [16, 128]) checkTiled({ inputs, outputs: 67, rows: 17, quantised: { bits, group } });
+      for (const group of [16, 128] as const) checkTiled({ inputs, outputs: 67, rows: 17, quantised: { bits, group } });
     }
   });
 

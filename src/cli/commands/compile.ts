@@ -18,11 +18,11 @@ import { assertWeightsFit } from "../check-weights.js";
 import { readSource } from "../files.js";
 import { formatBytes } from "../format.js";
 import { programOf } from "../open-model.js";
-import type { DtypeName, Settings } from "../options.js";
+import { type DtypeName, type QuantizeOptions, quantisationOf, type Settings } from "../options.js";
 import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
 
-export interface CompileCommandOptions {
+export interface CompileCommandOptions extends QuantizeOptions {
   readonly target: "webgpu" | "cuda";
   readonly output?: string;
   readonly emit?: "graph" | "kernels" | "wgsl" | "cuda" | "manifest" | "host";
@@ -55,6 +55,7 @@ export async function compileCommand(
     target: options.target,
     set: options.set,
     dtype: options.dtype === "auto" ? "f32" : options.dtype,
+    ...quantisationOf(options),
     ...(options.target === "webgpu" && { capabilities: capabilitiesFor(options) }),
     trace: (pass, graph, milliseconds) => {
       times.push([pass, milliseconds]);

@@ -9,6 +9,7 @@ import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
 import { readSource } from "../files.js";
 import { formatBytes, formatCount, formatLarge, formatTable } from "../format.js";
 import { programOf } from "../open-model.js";
+import { quantisationOf } from "../options.js";
 import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
 import type { ExplainOptions } from "./explain.js";
@@ -27,6 +28,7 @@ export async function explainModel(terminal: Terminal, path: string, options: Ex
     target: "webgpu",
     set,
     dtype: half ? "f16" : "f32",
+    ...quantisationOf(options),
     capabilities: { ...portableCapabilities, f16: half },
   });
   const program = programOf(terminal, compilation, options.json === true);

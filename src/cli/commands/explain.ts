@@ -1,10 +1,10 @@
 import { findEntry, stages } from "../../diagnostics/catalogue.js";
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
-import type { Settings } from "../options.js";
+import type { QuantizeOptions, Settings } from "../options.js";
 import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
 
-export interface ExplainOptions {
+export interface ExplainOptions extends QuantizeOptions {
   /** The file to draw masks to, or true to print them as text. */
   readonly mask?: string | true;
   readonly set: Settings;

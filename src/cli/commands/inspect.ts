@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Manifest } from "../../runtime/manifest.js";
 import { openCheckpoint } from "../../runtime/node/open-checkpoint.js";
+import { layersOf, packedShape } from "../../runtime/packing.js";
 import { unreadable } from "../files.js";
 import { formatBytes, formatCount, formatTable } from "../format.js";
 import { exitCodes } from "../report.js";
@@ -104,10 +105,30 @@ function inspectPackage(terminal: Terminal, manifest: Manifest, json: boolean): 
   terminal.out(
     `Dispatches of a decode step: ${perLayer}, ${phases.decode.before.length + phases.decode.after.length} around them.\n`,
   );
+  const [quantised] = weights.flatMap((weight) => weight.quantised ?? []);
+  if (quantised !== undefined) {
+    const { bytes, elements } = quantisedSize(manifest);
+    terminal.out(
+      `Products read int${quantised.bits} weights in groups of ${quantised.group}: ${formatBytes(bytes)} instead of ${formatBytes(4 * elements)} in f32.\n`,
+    );
+  }
   const packed = weights.flatMap((weight) => weight.packed ?? []);
   terminal.out(
     packed.length === 0
       ? `${weights.length} weights, packed when the package loads.\n`
       : `${packed.length} packed weights, ${formatBytes(packed.reduce((total, part) => total + part.bytes, 0))}.\n`,
   );
+}
+
+/** Bytes of all quantised weights with their scales, and how many weights they are. */
+function quantisedSize(manifest: Manifest): { readonly bytes: number; readonly elements: number } {
+  let bytes = 0;
+  let elements = 0;
+  for (const info of manifest.weights) {
+    if (info.quantised === undefined) continue;
+    const layers = layersOf(manifest, info).length;
+    bytes += layers * info.rows * packedShape(info).rowBytes;
+    if (info.quantised.part === "values") elements += layers * info.rows * info.columns;
+  }
+  return { bytes, elements };
 }

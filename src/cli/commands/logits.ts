@@ -5,11 +5,11 @@ import { writeSafetensors } from "../../runtime/safetensors.js";
 import { readSource } from "../files.js";
 import { readIds } from "../ids.js";
 import { type OpenedModel, openModel } from "../open-model.js";
-import type { DeviceName, DtypeName, Settings } from "../options.js";
+import type { DeviceName, DtypeName, QuantizeOptions, Settings } from "../options.js";
 import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
 
-export interface LogitsOptions {
+export interface LogitsOptions extends QuantizeOptions {
   readonly weights: string;
   readonly ids: string;
   readonly prefill: number;

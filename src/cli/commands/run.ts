@@ -5,11 +5,11 @@ import { loadTokenizer } from "../../runtime/node/tokenizer.js";
 import { TextStream } from "../../runtime/tokenizer.js";
 import { readSource } from "../files.js";
 import { openModel } from "../open-model.js";
-import type { DeviceName, DtypeName, Settings } from "../options.js";
+import type { DeviceName, DtypeName, QuantizeOptions, Settings } from "../options.js";
 import { exitCodes } from "../report.js";
 import type { Terminal } from "../terminal.js";
 
-export interface RunOptions {
+export interface RunOptions extends QuantizeOptions {
   readonly weights: string;
   readonly prompt: readonly string[];
   readonly maxTokens: number;

@@ -4,12 +4,12 @@ import { readCpuWeights } from "../cpu-weights.js";
 import { readSource } from "../files.js";
 import { formatTable } from "../format.js";
 import { openModel } from "../open-model.js";
-import type { DeviceName, DtypeName, Settings } from "../options.js";
+import type { DeviceName, DtypeName, QuantizeOptions, Settings } from "../options.js";
 import { exitCodes } from "../report.js";
 import type { Terminal } from "../terminal.js";
 import { logitsOf } from "./logits.js";
 
-export interface VerifyOptions {
+export interface VerifyOptions extends QuantizeOptions {
   readonly weights: string;
   readonly device: DeviceName;
   readonly dtype: DtypeName;

@@ -3,7 +3,8 @@ import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { FloatType } from "../../ir/kernel/types.js";
 import type { AttentionShape } from "../attention/options.js";
 import type { ElementExpression, Operand } from "../elementwise/element-expression.js";
-import type { Quantised } from "./quantised-weights.js";
+import type { DeferredInput } from "./deferred-input.js";
+import type { Quantisation } from "../../runtime/manifest.js";
 
 /**
  * A product of input rows with one or more weight matrices, with what is fused around it:
@@ -23,7 +24,7 @@ export interface LinearOptions {
   /** Element type of the weights; sums are always f32. */
   readonly element: FloatType;
   /** The weights are small integers with scales, not floats of type `element`. */
-  readonly quantised?: Quantised;
+  readonly quantised?: Quantisation;
   /** RMS norm of the input row, folded into the product. */
   readonly norm?: { readonly epsilon: number; readonly weight: boolean };
   /** The input rows still lie in the splits of decode attention, and every workgroup merges them for itself. Skinny kernels only. */

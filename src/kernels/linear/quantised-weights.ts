@@ -6,15 +6,13 @@
  * shift and mask and scaled there, before any row of the input is multiplied, so more rows cost no more unpacking.
  */
 import { constantOf, fill, type KernelBuilder, u32, type Value, vector, vectorOf } from "../../ir/kernel/builder.js";
+import type { Quantisation } from "../../runtime/manifest.js";
+import { scalesOfRow, wordsOfRow } from "../../runtime/quantise.js";
 import { times } from "../times.js";
 import type { LinearOptions } from "./options.js";
 import type { WeightBlock, WeightReader, WeightRow } from "./weight-reader.js";
 
-export interface Quantised {
-  readonly bits: 4 | 8;
-  /** Inputs that share a scale, a power of two; the last group of a row may be shorter. */
-  readonly group: number;
-}
+export { wordsOfRow };
 
 /** Registers that the words of a load and the vectors made of them may take beside the sums: fewer where there are more rows. */
 const mostLoadedWords = 8;
@@ -23,7 +21,7 @@ const mostLoadedWords = 8;
 const fewBlocks = 64;
 
 /** Words of one load of the skinny kernel, for blocks of so many rows. */
-export function wordsOfLoad(inputs: number, { bits, group }: Quantised, rows: number): 1 | 2 | 4 {
+export function wordsOfLoad(inputs: number, { bits, group }: Quantisation, rows: number): 1 | 2 | 4 {
   const words = wordsOfRow(inputs, bits);
   const fits = (count: number) =>
     words % count === 0 &&
@@ -31,10 +29,6 @@ export function wordsOfLoad(inputs: number, { bits, group }: Quantised, rows: nu
     count * rows <= mostLoadedWords &&
     words / count >= fewBlocks;
   return fits(4) ? 4 : fits(2) ? 2 : 1;
-}
-
-export function wordsOfRow(inputs: number, bits: number): number {
-  return Math.ceil((inputs * bits) / 32);
 }
 
 /**
@@ -46,7 +40,7 @@ export function wordsOfRow(inputs: number, bits: number): number {
 export function bindQuantised(
   k: KernelBuilder,
   { inputs }: LinearOptions,
-  quantised: Quantised,
+  quantised: Quantisation,
   width: 1 | 2 | 4,
   words: 1 | 2 | 4,
   partBase: Value,
@@ -57,7 +51,7 @@ export function bindQuantised(
   const perWord = 32 / bits;
   const perBlock = words * perWord;
   const blocks = wordsOfRow(inputs, bits) / words;
-  const groups = Math.ceil(inputs / group);
+  const groups = scalesOfRow(inputs, group);
 
   /** Two scales share a word: bfloat16, the upper half of an f32. */
   const scaleAt = (index: Value): Value => scales.at(index.shr(1)).shr(index.bitAnd(1).mul(16)).shl(16).bitcast("f32");
@@ -107,7 +101,13 @@ function loadIf(k: KernelBuilder, name: string, there: Value | undefined, load: 
   return loaded;
 }
 
-function unpacked(k: KernelBuilder, words: Value, scale: Value, quantised: Quantised, width: 1 | 2 | 4): WeightBlock {
+function unpacked(
+  k: KernelBuilder,
+  words: Value,
+  scale: Value,
+  quantised: Quantisation,
+  width: 1 | 2 | 4,
+): WeightBlock {
   const perWord = 32 / quantised.bits;
   return (index) => {
     const first = index * width;
@@ -117,7 +117,7 @@ function unpacked(k: KernelBuilder, words: Value, scale: Value, quantised: Quant
 }
 
 /** `width` neighbouring whole numbers of a word, from number `first` on, in f32. */
-function integers(word: Value, first: number, { bits }: Quantised, width: 1 | 2 | 4): Value {
+function integers(word: Value, first: number, { bits }: Quantisation, width: 1 | 2 | 4): Value {
   const type = vectorOf("u32", width);
   const shifts = times(width, (i) => u32(bits * (first + i)));
   return fill(word, type)

@@ -5,7 +5,7 @@ import type { ComputeDevice, DeviceBuffer } from "../../../src/runtime/compute-d
 import { bytesOf, f32ToF16, toF32 } from "../../../src/runtime/dtype.js";
 import type { Manifest, Quantisation, WeightInfo } from "../../../src/runtime/manifest.js";
 import { findMisfits, planWeights, storedName } from "../../../src/runtime/packing.js";
-import { asQuantised, dequantiseRows, quantiseRows } from "../../../src/runtime/quantise.js";
+import { asQuantised, dequantiseRows, quantisedGroups, quantiseRows } from "../../../src/runtime/quantise.js";
 import { type TensorData, writeSafetensors } from "../../../src/runtime/safetensors.js";
 import { uploadWeights } from "../../../src/runtime/upload.js";
 
@@ -20,7 +20,7 @@ function weights(count: number, seed = 1): Float32Array<ArrayBuffer> {
 }
 
 const settings: readonly Quantisation[] = ([4, 8] as const).flatMap((bits) =>
-  [16, 32, 64, 128].map((group) => ({ bits, group })),
+  quantisedGroups.map((group) => ({ bits, group })),
 );
 
 describe.each(settings)("weights of $bits bits in groups of $group", (how) => {
