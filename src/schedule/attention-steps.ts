@@ -3,6 +3,9 @@ import { InternalError } from "../diagnostics/diagnostic.js";
 import { ceilDiv, eq, le, min } from "../ir/expr.js";
 import type { CachedAttention, RotateOp, RowClass, StoreKeys } from "../ir/graph/ops.js";
 import { decodeAttention } from "../kernels/attention/decode.js";
+import { matrixDecodeAttention } from "../kernels/attention/matrix-decode.js";
+import { matrixPrefillAttention } from "../kernels/attention/matrix-prefill.js";
+import { takesMatrixUnits } from "../kernels/attention/matrix-tiling.js";
 import { mergePartials } from "../kernels/attention/merge.js";
 import { moveKeys } from "../kernels/attention/move-keys.js";
 import {
@@ -176,7 +179,9 @@ function prefillSteps(shop: Workshop, situation: Situation, op: CachedAttention)
     rows: op.rows ?? "query",
     choices: [
       {
-        kernel: shop.kernels.get("prefill-attention", options, prefillAttention),
+        kernel: takesMatrixUnits(options)
+          ? shop.kernels.get("matrix-prefill-attention", options, matrixPrefillAttention)
+          : shop.kernels.get("prefill-attention", options, prefillAttention),
         workgroups: prefillAttentionWorkgroups(options),
       },
     ],
@@ -229,7 +234,9 @@ function decodeSteps(shop: Workshop, situation: Situation, op: CachedAttention):
       rows: op.rows ?? "query",
       choices: [
         {
-          kernel: kernels.get("decode-attention", options, decodeAttention),
+          kernel: takesMatrixUnits(options)
+            ? kernels.get("matrix-decode-attention", options, matrixDecodeAttention)
+            : kernels.get("decode-attention", options, decodeAttention),
           workgroups: decodeAttentionWorkgroups(options),
         },
       ],

@@ -7,7 +7,8 @@
 
 import { evaluate } from "../../src/ir/expr.js";
 import type { AttendPart, KeyGroup } from "../../src/ir/graph/ops.js";
-import { halfFromBits, halfToBits } from "../../src/ir/kernel/half.js";
+import { bfloatFromBits, bfloatToBits, halfFromBits, halfToBits } from "../../src/ir/kernel/half.js";
+import type { FloatType } from "../../src/ir/kernel/types.js";
 import { type Predicate, sees, type Token } from "../../src/ir/relation/predicate.js";
 import { randomFloats } from "./linear-reference.js";
 
@@ -31,7 +32,9 @@ export interface AttentionCase {
   readonly heads: number;
   readonly kvHeads: number;
   readonly width: number;
-  readonly cache: "f32" | "f16";
+  readonly cache: FloatType;
+  /** Matrix units take queries rounded like keys, and keys in words. */
+  readonly units?: "matrix";
   readonly sequences: readonly Sequence[];
   /** How a store lays keys out: all slots, exactly as many slots as are live, or a scratch that starts at the first live key. */
   readonly store: "forever" | "ring" | "scratch";
@@ -55,6 +58,13 @@ export interface Layout {
   readonly live: readonly ReadonlySet<number>[];
 }
 
+/** What a kernel reads of a value in a cache, and the bits that are stored. */
+const formats: Readonly<Record<FloatType, { read(value: number): number; store?(value: number): number }>> = {
+  f32: { read: (value) => value },
+  f16: { read: (value) => halfFromBits(halfToBits(value)), store: halfToBits },
+  bf16: { read: (value) => bfloatFromBits(bfloatToBits(value)), store: bfloatToBits },
+};
+
 const sequencesAt = 3;
 const unqueriedRows = 2;
 
@@ -71,14 +81,14 @@ export function layOut(test: AttentionCase): Layout {
   const control = new Int32Array(tilesAt + 4 * (tiles.length + 1));
   const batch = sequences.length;
 
-  const query = randomFloats(11, table.length * heads * width, 3);
+  const { read, store } = formats[cache];
+  const query = randomFloats(11, table.length * heads * width, 3).map(test.units === "matrix" ? read : Math.fround);
   const keysOf = sequences.map((sequence, s) =>
     randomFloats(100 + s, sequence.length * relation.copies * kvHeads * width),
   );
   const valuesOf = sequences.map((sequence, s) =>
     randomFloats(200 + s, sequence.length * relation.copies * kvHeads * width),
   );
-  const read = (value: number) => (cache === "f16" ? halfFromBits(halfToBits(value)) : value);
 
   const stores = groups.map((group, g) => {
     const liveOf = sequences.map((sequence) => liveIndices(relation, group, sequence));
@@ -102,7 +112,7 @@ export function layOut(test: AttentionCase): Layout {
         }
       }
     });
-    const stored = cache === "f16" ? Uint16Array.from(data, (x) => (Number.isNaN(x) ? 0x7e00 : halfToBits(x))) : data;
+    const stored = store === undefined ? data : Uint16Array.from(data, store);
     return { data: parts[g]!.density === "empty" ? undefined : stored, slots, bases, elements };
   });
 

@@ -4,6 +4,8 @@ import type { BufferData } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
 import { decodeAttention } from "../../src/kernels/attention/decode.js";
+import { matrixDecodeAttention } from "../../src/kernels/attention/matrix-decode.js";
+import { matrixPrefillAttention } from "../../src/kernels/attention/matrix-prefill.js";
 import { mergePartials } from "../../src/kernels/attention/merge.js";
 import { type AttentionOptions, mergePartialsWorkgroups, rowBlocks } from "../../src/kernels/attention/options.js";
 import { prefillAttention } from "../../src/kernels/attention/prefill.js";
@@ -29,14 +31,16 @@ export interface Prepared {
  * inputs of the reference are already rounded to the cache's type.
  */
 const tolerance = 1e-5;
+/** Matrix units also take the weights of keys rounded, by half a unit in the last of 8 or 11 bits; values are below 1. */
+const roundedTolerance = { f32: tolerance, f16: 2 ** -12 + tolerance, bf16: 2 ** -9 + tolerance } as const;
 
 export function preparePrefill(test: AttentionCase, capabilities: Capabilities): Prepared {
   const layout = layOut(test);
   const options = optionsOf(test, capabilities);
   const attended = newRows(test, layout);
   const run: PreparedRun = {
-    kernel: prefillAttention(options),
-    buffers: { query: layout.query, ...keyBuffers(layout), attended, control: layout.control },
+    kernel: test.units === "matrix" ? matrixPrefillAttention(options) : prefillAttention(options),
+    buffers: { query: layout.query, ...keyBuffers(test, layout), attended, control: layout.control },
     params: layout.params,
     workgroups: [layout.tileCount, test.kvHeads * rowBlocks(options).blocks, 1],
   };
@@ -51,10 +55,10 @@ export function prepareDecode(test: AttentionCase, capabilities: Capabilities, s
   const values = new Float32Array(layout.rows * heads * splits * width).fill(untouched);
   const stats = new Float32Array(layout.rows * heads * splits * 2).fill(untouched);
   const decode: PreparedRun = {
-    kernel: decodeAttention(options),
+    kernel: test.units === "matrix" ? matrixDecodeAttention(options) : decodeAttention(options),
     buffers: {
       query: layout.query,
-      ...keyBuffers(layout),
+      ...keyBuffers(test, layout),
       partial_values: values,
       partial_stats: stats,
       control: layout.control,
@@ -80,8 +84,13 @@ function optionsOf(test: AttentionCase, capabilities: Capabilities): AttentionOp
   return { heads, kvHeads, width, scale: scaleOf(width), cache, groups, parts, predicate, tileRows, capabilities };
 }
 
-function keyBuffers(layout: Layout): Record<string, BufferData> {
-  return Object.fromEntries(layout.keys.flatMap((data, g) => (data === undefined ? [] : [[`keys_${g}`, data]])));
+function keyBuffers({ units, width }: AttentionCase, layout: Layout): Record<string, BufferData> {
+  const inWords = units === "matrix" && width % 2 === 0;
+  return Object.fromEntries(
+    layout.keys.flatMap((data, g) =>
+      data === undefined ? [] : [[`keys_${g}`, inWords ? new Uint32Array(data.buffer) : data]],
+    ),
+  );
 }
 
 /** What the elements hold that a kernel must not write. */
@@ -90,12 +99,13 @@ const untouched = 12345;
 const newRows = ({ heads, width }: AttentionCase, layout: Layout) =>
   new Float32Array(layout.rows * heads * width).fill(untouched);
 
-function compareRows({ heads, width }: AttentionCase, layout: Layout, attended: Float32Array) {
+function compareRows({ heads, width, cache, units }: AttentionCase, layout: Layout, attended: Float32Array) {
+  const allowed = units === "matrix" ? roundedTolerance[cache] : tolerance;
   layout.expected.forEach((expected, row) => {
     for (let i = 0; i < heads * width; i++) {
       const actual = attended[row * heads * width + i]!;
       const wanted = expected === undefined ? untouched : expected[i]!;
-      if (!(Math.abs(actual - wanted) <= tolerance)) {
+      if (!(Math.abs(actual - wanted) <= allowed)) {
         expect.fail(`row ${row}, element ${i}: ${actual} instead of ${wanted}`);
       }
     }

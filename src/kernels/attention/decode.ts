@@ -67,7 +67,7 @@ function body(k: KernelBuilder, options: AttentionOptions): void {
 }
 
 /** What of each range falls to one split when the ranges are laid end to end and cut into whole tiles. */
-function takeSplit(
+export function takeSplit(
   k: KernelBuilder,
   ranges: readonly KeyRange[],
   split: Value,

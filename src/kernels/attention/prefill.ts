@@ -62,4 +62,4 @@ function body(k: KernelBuilder, options: AttentionOptions): void {
 }
 
 /** Below any sum of weights, the largest of which is 1. */
-const leastSum = 2 ** -20;
+export const leastSum = 2 ** -20;

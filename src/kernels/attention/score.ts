@@ -18,6 +18,7 @@ import { type BoundGroup, boundsOf, type KeyRange, type QueryToken, queryToken, 
 import type { AttentionBody } from "./key-tile.js";
 import { clampToBlock } from "./query-block.js";
 import { count, pack, sumOfComponents } from "./row-vectors.js";
+import type { Tiling } from "./tiling.js";
 
 /** Peak of a row that has seen no key. Finite: devices may assume that there are no infinities. */
 export const lowestPeak = -1e30;
@@ -65,7 +66,12 @@ export function whereMasked(k: KernelBuilder, masked: Masked, then: () => void, 
 }
 
 /** Whether a tile needs its mask: always where the predicate decides, else only where some row does not see all of its keys. */
-export function isMasked({ k, tiling }: AttentionBody, { part }: BoundGroup, range: KeyRange, start: Value): Masked {
+export function isMasked(
+  { k, tiling }: { readonly k: KernelBuilder; readonly tiling: Pick<Tiling, "keys"> },
+  { part }: BoundGroup,
+  range: KeyRange,
+  start: Value,
+): Masked {
   if (part.density === "ranged") return "always";
   const end = min(range.fullTo, range.to);
   return k.let("masked", start.lt(range.fullFrom).or(start.add(tiling.keys).gt(end)));
@@ -73,8 +79,8 @@ export function isMasked({ k, tiling }: AttentionBody, { part }: BoundGroup, ran
 
 /** For a key index: which of the scorer's rows see it. */
 export function visibility(
-  { k, options, block }: AttentionBody,
-  scorer: Scorer,
+  { k, options, block }: Pick<AttentionBody, "k" | "options" | "block">,
+  scorer: Pick<Scorer, "tokens">,
   group: BoundGroup,
   range: KeyRange,
 ): (index: Value) => Value[] {
