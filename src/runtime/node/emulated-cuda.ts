@@ -89,7 +89,7 @@ function sourceFolder(): string {
 /** Signed integers wrap, as on a device, and products are not contracted with sums where the text does not ask for it. */
 const commonFlags = [
   "-std=c++17",
-  "-O2",
+  "-O1",
   "-fPIC",
   "-fwrapv",
   "-fno-strict-aliasing",
