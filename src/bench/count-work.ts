@@ -80,6 +80,8 @@ class WorkCounter {
   private readonly alive: readonly number[];
   /** Rows that leave each layer, over all sequences. */
   private readonly leaving: readonly number[];
+  /** Tokens that are looked up. */
+  private readonly tokens: number;
   /** Columns that all calls of a layer compute together with one weight. */
   private readonly columns = new Map<string, number>();
 
@@ -90,6 +92,7 @@ class WorkCounter {
     this.weights = new Map(phase.weights.map((weight) => [weight.info.name, weight]));
     this.buffers = new Map(this.manifest.buffers.map((info) => [info.name, info]));
     this.kernels = new Map(this.manifest.kernels.map((info) => [info.name, info]));
+    this.tokens = shape.batch * (phase.phase === "prefill" ? n : 1);
     if (phase.phase === "prefill") {
       const { prefill } = planOfProgram(program, n);
       this.pairs = prefill.map(({ pairs }) => pairs);
@@ -119,7 +122,7 @@ class WorkCounter {
     for (const { name } of this.kernels.get(call.kernel)!.bindings) {
       const source = call.bindings[name]!;
       if (source.kind === "weight") {
-        const read = this.readOf(call, source.name, rows);
+        const read = this.readOf(call, source.name);
         weights += read.bytes;
         elements += read.elements;
       } else if (source.kind === "buffer") {
@@ -140,12 +143,12 @@ class WorkCounter {
     return layer === undefined ? this.phase.shape.batch : this.leaving[layer]!;
   }
 
-  private readOf(call: Call, name: string, rows: number): ReadMatrix {
+  private readOf(call: Call, name: string): ReadMatrix {
     const { info, parts } = this.weights.get(name)!;
     const part = parts[call.part ?? 0] ?? parts[0]!;
     const rowBytes = part.bytes / part.rows;
-    // A kernel that is told where a part ends looks rows up in it; one that multiplies reads all of it.
-    if (call.parameters["part_rows"] !== undefined) return { bytes: rows * rowBytes, elements: 0 };
+    // A kernel that is told where a part ends looks rows up in it, the same for all copies of a token; one that multiplies reads all.
+    if (call.parameters["part_rows"] !== undefined) return { bytes: this.tokens * rowBytes, elements: 0 };
     if (info.columns === 1) return { bytes: part.bytes, elements: 0 };
     const { column_count: count } = call.parameters;
     const share = count === undefined ? 1 : count / this.columns.get(this.columnsKey(call))!;

@@ -38,7 +38,9 @@ describe("random weights", () => {
   it("differ between tensors and between seeds, and neither vanish nor grow", async () => {
     const checkpoint = randomCheckpoint(manifest, "F32");
     const names = [...checkpoint.tensors.keys()].filter((name) => checkpoint.tensors.get(name)!.shape.length === 2);
-    const firsts = await Promise.all(names.map(async (name) => (await randomTensor(checkpoint, name)).slice(0, 4).join()));
+    const firsts = await Promise.all(
+      names.map(async (name) => (await randomTensor(checkpoint, name)).slice(0, 4).join()),
+    );
     expect(new Set(firsts).size).toBe(names.length);
     const values = await randomTensor(checkpoint, embedding);
     expect(values).not.toEqual(await randomTensor(randomCheckpoint(manifest, "F32", 1), embedding));
