@@ -103,6 +103,18 @@ void make_fiber(u32 thread) {
   fiber.fresh = true;
 }
 
+/** Copies that nobody has waited for never arrive, and do not concern the next block. */
+void drop_copies() {
+  for (const auto& fiber : fibers) {
+    fiber->groups.push_back(std::move(fiber->open_copies));
+    for (const auto& group : fiber->groups) {
+      for (const Copy& copy : group) copy.trace->stored = 0;
+    }
+    fiber->groups.clear();
+    fiber->open_copies.clear();
+  }
+}
+
 /** A shuffled or plain list of the numbers below `count`. */
 class Order {
  public:
@@ -144,12 +156,7 @@ class Block {
 
   void run() {
     running.first_period = running.period = ++periods;
-    for (u32 thread = 0; thread < threads_; thread++) {
-      Fiber& fiber = *fibers[thread];
-      fiber.state = State::ready;
-      fiber.open_copies.clear();
-      fiber.groups.clear();
-    }
+    for (u32 thread = 0; thread < threads_; thread++) fibers[thread]->state = State::ready;
     if (seed_ != 0) {
       warps_.shuffle(seed_);
       lanes_.shuffle(seed_);
@@ -157,6 +164,7 @@ class Block {
     do {
       for (const u32 warp : warps_) run_warp(warp * warp_lanes);
     } while (pass());
+    drop_copies();
   }
 
  private:
@@ -332,6 +340,7 @@ void run_grid(void (*thread)(const void*), const void* arguments) {
 
 void raise_fault(FaultKind kind, std::string report) {
   launch.fault = Fault{kind, std::move(report)};
+  drop_copies();
   // Threads that have begun stand somewhere in a kernel, so their stacks are made anew.
   for (const auto& fiber : fibers) fiber->fresh = false;
   siglongjmp(launch.ended, 1);
