@@ -182,8 +182,15 @@ export function createProgram(terminal: Terminal): Program {
     settle(import("./commands/explain.js").then((c) => c.explainCommand(terminal, subject, options))),
   );
 
-  withOptions(command("inspect <path>", "list what a checkpoint or a compiled package holds"), jsonOption()).action(
-    (path, options) => settle(import("./commands/inspect.js").then((c) => c.inspectCommand(terminal, path, options))),
+  withOptions(
+    command("inspect <path>", "list what a checkpoint or a compiled package holds"),
+    new Option(
+      "--validate",
+      "check a package: its manifest, its files, and that kernels are called as they are written",
+    ),
+    jsonOption(),
+  ).action((path, options) =>
+    settle(import("./commands/inspect.js").then((c) => c.inspectCommand(terminal, path, options))),
   );
 
   withOptions(

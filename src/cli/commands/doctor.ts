@@ -2,6 +2,7 @@ import { NoAdapter } from "../../runtime/errors.js";
 import { findAdapter } from "../../runtime/node/adapter.js";
 import type { AdapterDescription } from "../../runtime/webgpu/adapter-info.js";
 import { version } from "../../version.js";
+import { type CudaReport, describeCuda, isUsable, reportCuda } from "../cuda-report.js";
 import { formatBytes } from "../format.js";
 import { exitCodes } from "../report.js";
 import type { Terminal } from "../terminal.js";
@@ -16,13 +17,15 @@ interface Finding {
 /** `phdc doctor`: the devices of this machine, what runs on them, and what does not and why. */
 export async function doctorCommand(terminal: Terminal, options: { readonly json?: boolean }): Promise<number> {
   const findings = [await search("hardware"), await search("software")];
-  const usable = findings.find((finding) => finding.adapter !== undefined);
+  const cuda = await reportCuda();
+  const webgpu = findings.some((finding) => finding.adapter !== undefined);
   const report = {
     phdc: version,
     node: process.version,
     platform: `${process.platform} ${process.arch}`,
     webgpu: findings,
-    auto: usable?.adapter === undefined ? "cpu" : "webgpu",
+    cuda,
+    auto: isUsable(cuda) ? "cuda" : webgpu ? "webgpu" : "cpu",
   };
   if (options.json) terminal.out(`${JSON.stringify(report, null, 2)}\n`);
   else terminal.out(renderReport(report));
@@ -44,6 +47,7 @@ function renderReport(report: {
   readonly node: string;
   readonly platform: string;
   readonly webgpu: readonly Finding[];
+  readonly cuda: CudaReport;
   readonly auto: string;
 }): string {
   const lines = [`phdc ${report.phdc} on Node ${report.node}, ${report.platform}`, ""];
@@ -54,8 +58,8 @@ function renderReport(report: {
       lines.push(`WebGPU, ${kind}: ${adapter.name}`, ...describeAbilities(adapter).map((line) => `  ${line}`));
     }
   }
+  lines.push(...describeCuda(report.cuda));
   lines.push("CPU interpreter: always there (float64, slow)");
-  lines.push("CUDA: no target of this version; --target webgpu is the only one");
   lines.push("", `--device auto takes ${report.auto}.`);
   return `${lines.join("\n")}\n`;
 }

@@ -1,23 +1,57 @@
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
+import type { Finding } from "../../package/validate-package.js";
 import type { Manifest } from "../../runtime/manifest.js";
 import { openCheckpoint } from "../../runtime/node/open-checkpoint.js";
 import { layersOf, packedShape } from "../../runtime/packing.js";
 import { unreadable } from "../files.js";
 import { formatBytes, formatCount, formatTable } from "../format.js";
-import { exitCodes } from "../report.js";
+import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
 
-/** `phdc inspect PATH`: the tensors of a checkpoint, or the kernels and weights of a compiled package. */
-export async function inspectCommand(
-  terminal: Terminal,
-  path: string,
-  options: { readonly json?: boolean },
-): Promise<number> {
+export interface InspectOptions {
+  readonly validate?: boolean;
+  readonly json?: boolean;
+}
+
+/**
+ * `phdc inspect PATH`: the tensors of a checkpoint, or the kernels and weights of a compiled package. With `--validate` the package is
+ * checked instead, and the exit code says whether all is well.
+ */
+export async function inspectCommand(terminal: Terminal, path: string, options: InspectOptions): Promise<number> {
   const manifest = await readManifest(path);
+  if (options.validate) return validate(terminal, path, manifest, options.json === true);
   if (manifest !== undefined) inspectPackage(terminal, manifest, options.json === true);
   else await inspectCheckpoint(terminal, path, options.json === true);
   return exitCodes.ok;
+}
+
+async function validate(
+  terminal: Terminal,
+  path: string,
+  manifest: Manifest | undefined,
+  json: boolean,
+): Promise<number> {
+  if (manifest === undefined) {
+    throw new UsageError(
+      usageDiagnostics.optionsConflict({ reason: `--validate is for packages, and ${path} is none` }),
+    );
+  }
+  const { validateFolder } = await import("../validate.js");
+  const findings = await validateFolder(path.endsWith(".json") ? dirname(path) : path, manifest);
+  const valid = findings.every(({ problems }) => problems.length === 0);
+  terminal.out(json ? `${JSON.stringify({ valid, findings }, null, 2)}\n` : renderFindings(findings, valid));
+  return valid ? exitCodes.ok : exitCodes.wrongInput;
+}
+
+function renderFindings(findings: readonly Finding[], valid: boolean): string {
+  const lines = findings.flatMap(({ check, count, problems, skipped }) => {
+    if (skipped !== undefined) return [`not checked  ${check}: ${skipped}`];
+    if (problems.length === 0) return [`right        ${check} (${count})`];
+    return [`wrong        ${check}`, ...problems.map((problem) => `  ${problem.replaceAll("\n", "\n  ")}`)];
+  });
+  return `${[...lines, "", valid ? "The package is valid." : "The package is not valid."].join("\n")}\n`;
 }
 
 /** The manifest when the path is a package or its manifest; what it holds is only shown, so it is trusted to be one by its format. */
