@@ -106,6 +106,7 @@ void make_fiber(u32 thread) {
 /** Copies that nobody has waited for never arrive, and do not concern the next block. */
 void drop_copies() {
   for (const auto& fiber : fibers) {
+    if (fiber->open_copies.empty() && fiber->groups.empty()) continue;
     fiber->groups.push_back(std::move(fiber->open_copies));
     for (const auto& group : fiber->groups) {
       for (const Copy& copy : group) copy.trace->stored = 0;
