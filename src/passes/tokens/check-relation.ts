@@ -19,7 +19,7 @@ import type { AttentionSystem } from "./attention-system.js";
 import { copiesOf } from "./copies-of.js";
 import { DemandAnalysis, type GroupRows } from "./demand.js";
 import { asKeys, sizeOf } from "./group-relation.js";
-import { groupTokens, type KeyGroup } from "./group-tokens.js";
+import { type KeyGroup, wholeGroups } from "./group-tokens.js";
 
 const COORDINATES = ["q.pos", "q.copy", "k.pos", "k.copy"] as const;
 
@@ -30,7 +30,7 @@ export function checkRelation(system: AttentionSystem): Diagnostic[] {
   );
   // Demand follows the relation backwards; with keys of later steps in it, it would not mean anything.
   if (future.length > 0) return future;
-  const analysis = new DemandAnalysis(system, groupTokens(system));
+  const analysis = new DemandAnalysis(system, wholeGroups(system));
   const found = attempt(UNITS, () => [...seesNothing(analysis), ...unusedCopies(analysis)]) ?? [];
   // Rows that only seem to be demanded are no reason to complain.
   return analysis.approximation === undefined ? found : [];
