@@ -41,7 +41,12 @@ function missingLibraries(executable) {
   return { LD_LIBRARY_PATH: folder };
 }
 
-const contentTypes = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
+const contentTypes = {
+  ".html": "text/html",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".wasm": "application/wasm",
+};
 
 /** Serves folders by their first path segment; `pages` are files that exist nowhere else. */
 export async function serve(folders, pages) {

@@ -26,7 +26,10 @@ export function node(operator, inputs, outputs, attributes = {}, domain = "") {
   return concat(
     inputs.map((input) => string(1, input)),
     outputs.map((output) => string(2, output)),
-    string(3, outputs.find((output) => output !== "")),
+    string(
+      3,
+      outputs.find((output) => output !== ""),
+    ),
     string(4, operator),
     Object.entries(attributes).map(([name, given]) => bytes(5, attribute(name, given))),
     ...(domain === "" ? [] : [string(7, domain)]),
@@ -47,5 +50,11 @@ export function model({ name, nodes, inputs, outputs, weights }) {
     outputs.map((each) => bytes(12, each)),
   );
   const operators = (domain, version) => bytes(8, concat(string(1, domain), number(2, version)));
-  return concat(number(1, 10), string(2, "phdc bench"), bytes(7, graph), operators("", 21), operators("com.microsoft", 1));
+  return concat(
+    number(1, 10),
+    string(2, "phdc bench"),
+    bytes(7, graph),
+    operators("", 21),
+    operators("com.microsoft", 1),
+  );
 }

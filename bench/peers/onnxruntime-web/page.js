@@ -1,66 +1,79 @@
 // Runs in the browser: the same model by onnxruntime-web and by phdc, on the same adapter, in turn.
+
+import * as ort from "/ort/ort.webgpu.bundle.min.mjs";
 import { greedy } from "/phdc/bench/decode-steps.js";
 import { randomCheckpoint } from "/phdc/bench/random-weights.js";
+import { loadModel } from "/phdc/runtime/model.js";
 import { describeAdapter } from "/phdc/runtime/webgpu/adapter-info.js";
 import { openDevice } from "/phdc/runtime/webgpu/device.js";
-import { loadModel } from "/phdc/runtime/model.js";
-import * as ort from "/ort/ort.webgpu.bundle.min.mjs";
 
 /** What kernels may be compiled for. */
 export async function describe() {
   return describeAdapter(await navigator.gpu.requestAdapter());
 }
 
+/** Features that the peer's device is opened with. On some adapters its kernels are right only without subgroups. */
+const peers = {
+  "onnxruntime-web": ["shader-f16", "subgroups"],
+  "onnxruntime-web without subgroups": ["shader-f16"],
+};
+
 /**
- * Milliseconds of prompts and of steps, by both. They take turns, so that what else the machine does meets both alike.
- * Every step gives the host its logits, which is what onnxruntime-web can do.
+ * Milliseconds of prompts and of steps, by all engines. They take turns, so that what else the machine does meets them alike.
+ * Every step gives the host its logits, which is what onnxruntime-web can do. `difference` is that of an engine's logits from phdc's.
  */
 export async function compare({ manifest, texts, config, prompt, context, repeat, steps, warmUp }) {
-  const peer = await openPeer(config, context);
   const own = await openOwn(manifest, texts, context, prompt.length);
-  const engines = { "onnxruntime-web": peer, phdc: own };
-  const times = Object.fromEntries(Object.keys(engines).map((name) => [name, { prefill: [], decode: [] }]));
-  let difference = 0;
+  const engines = { phdc: own };
+  for (const [name, features] of Object.entries(peers)) engines[name] = await openPeer(config, context, features);
+  const found = Object.fromEntries(
+    Object.keys(engines).map((name) => [name, { prefill: [], decode: [], difference: 0 }]),
+  );
   let magnitude = 0;
   for (let round = 0; round < repeat + warmUp; round++) {
-    const logits = {};
+    let expected;
     for (const [name, engine] of Object.entries(engines)) {
       await engine.restart();
       let start = performance.now();
-      const all = [await engine.prefill(prompt)];
+      const logits = [await engine.prefill(prompt)];
       const prefill = performance.now() - start;
       start = performance.now();
-      // The same ids for both, whatever they predict.
-      for (let step = 0; step < steps; step++) all.push(await engine.decode(prompt[step % prompt.length]));
+      // The same ids for all, whatever they predict.
+      for (let step = 0; step < steps; step++) logits.push(await engine.decode(prompt[step % prompt.length]));
       const decode = (performance.now() - start) / steps;
       if (round >= warmUp) {
-        times[name].prefill.push(prefill);
-        times[name].decode.push(decode);
+        found[name].prefill.push(prefill);
+        found[name].decode.push(decode);
       }
-      logits[name] = all;
-    }
-    for (const [step, expected] of logits["onnxruntime-web"].entries()) {
-      for (const [id, value] of expected.entries()) {
-        difference = Math.max(difference, Math.abs(value - logits.phdc[step][id]));
-        magnitude = Math.max(magnitude, Math.abs(value));
+      expected ??= logits;
+      for (const [step, row] of logits.entries()) {
+        for (const [id, value] of row.entries()) {
+          magnitude = Math.max(magnitude, Math.abs(expected[step][id]));
+          found[name].difference = Math.max(found[name].difference, Math.abs(value - expected[step][id]));
+        }
       }
     }
   }
   // What a program that generates text waits for: the token goes from step to step on the device.
   const sampled = await own.sampledSteps(prompt, repeat, steps);
-  return { times, sampled, difference, magnitude, threads: ort.env.wasm.numThreads };
+  return { found, sampled, magnitude };
 }
 
-async function openPeer(config, context) {
+async function openPeer(config, context, features) {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = "/ort/";
-  const { num_hidden_layers: layers, num_key_value_heads: kvHeads, hidden_size: dim, num_attention_heads: heads } = config;
+  const {
+    num_hidden_layers: layers,
+    num_key_value_heads: kvHeads,
+    hidden_size: dim,
+    num_attention_heads: heads,
+  } = config;
   const names = Array.from({ length: layers }, (_, layer) => [`${layer}.key`, `${layer}.value`]).flat();
+  const device = await openPeerDevice(features);
   const session = await ort.InferenceSession.create("/model.onnx", {
-    executionProviders: ["webgpu"],
+    executionProviders: [{ name: "webgpu", device }],
     preferredOutputLocation: { logits: "cpu" },
   });
-  const device = await ort.env.webgpu.device;
   const dims = [1, kvHeads, context, dim / heads];
   const bytes = dims.reduce((product, size) => product * size, 4);
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
@@ -90,6 +103,18 @@ async function openPeer(config, context) {
     prefill: run,
     decode: (id) => run([id]),
   };
+}
+
+async function openPeerDevice(features) {
+  const adapter = await navigator.gpu.requestAdapter();
+  const limits = ["maxBufferSize", "maxStorageBufferBindingSize", "maxStorageBuffersPerShaderStage"].concat(
+    ["maxComputeWorkgroupStorageSize", "maxComputeInvocationsPerWorkgroup", "maxComputeWorkgroupsPerDimension"],
+    ["maxComputeWorkgroupSizeX", "maxComputeWorkgroupSizeY", "maxComputeWorkgroupSizeZ"],
+  );
+  return adapter.requestDevice({
+    requiredFeatures: features.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: Object.fromEntries(limits.map((name) => [name, adapter.limits[name]])),
+  });
 }
 
 async function openOwn(manifest, texts, context, slice) {
