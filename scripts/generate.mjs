@@ -1,9 +1,9 @@
 // Writes src/generated/: texts that the compiler carries as strings, so that its core runs where there is no file system. Also
-// schema/manifest.schema.json, which follows from the manifest's types.
+// the schemas in schema/, which follow from types.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { manifestSchema } from "./manifest-schema.mjs";
+import { benchSchema, manifestSchema } from "./manifest-schema.mjs";
 import { modelModule } from "./model-module.mjs";
 import { packageModules } from "./package-modules.mjs";
 
@@ -79,3 +79,4 @@ for (const target of ["webgpu", "cuda"]) {
 }
 
 writeIfChanged(join(root, "schema/manifest.schema.json"), manifestSchema());
+writeIfChanged(join(root, "schema/bench.schema.json"), benchSchema());

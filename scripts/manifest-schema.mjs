@@ -1,6 +1,6 @@
-// Writes schema/manifest.schema.json from the types of src/runtime/manifest.ts, so that the published schema cannot drift from them.
+// Writes the JSON schemas of schema/ from the types that programs use, so that what is published cannot drift from them.
 //
-// It knows the constructs that the manifest is made of: interfaces, unions, literals, arrays, tuples, records, optional fields. Any
+// It knows the constructs that those types are made of: interfaces, unions, literals, arrays, tuples, records, optional fields. Any
 // other is an error. Doc comments become descriptions.
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -8,18 +8,42 @@ import { Node, Project, SyntaxKind } from "ts-morph";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/** The schema as JSON text. */
+/** The schema of `src/runtime/manifest.ts` as JSON text. */
 export function manifestSchema() {
+  return schemaOf({
+    title: "The manifest of a compiled phdc package",
+    type: "Manifest",
+    version: "manifestVersion",
+    files: ["src/runtime/manifest.ts", "src/runtime/expr.ts"],
+  });
+}
+
+/** The schema of `src/bench/report.ts` as JSON text. */
+export function benchSchema() {
+  return schemaOf({
+    title: "A report of phdc bench",
+    type: "BenchReport",
+    version: "reportVersion",
+    files: ["src/bench/report.ts", "src/bench/count-work.ts", "src/bench/statistics.ts"],
+  });
+}
+
+/** The schema of a type. Types are looked for in `files`; the first also has the constant that `version` names. */
+function schemaOf({ title, type, version, files }) {
   const project = new Project({ skipAddingFilesFromTsConfig: true });
-  const manifest = project.addSourceFileAtPath(`${root}src/runtime/manifest.ts`);
-  const expr = project.addSourceFileAtPath(`${root}src/runtime/expr.ts`);
+  const sources = files.map((file) => project.addSourceFileAtPath(`${root}${file}`));
+  const [main] = sources;
   const definitions = {};
+
+  const find = (name) => {
+    const found = sources.flatMap((source) => source.getInterface(name) ?? source.getTypeAlias(name) ?? []);
+    if (found.length === 0) throw new Error(`${files[0]}: no type ${name}`);
+    return found[0];
+  };
 
   const define = (name) => {
     if (definitions[name] !== undefined) return;
-    const declaration =
-      manifest.getInterface(name) ?? manifest.getTypeAlias(name) ?? expr.getTypeAlias(name) ?? expr.getInterface(name);
-    if (declaration === undefined) throw new Error(`manifest.schema: no type ${name}`);
+    const declaration = find(name);
     definitions[name] = {};
     const body = Node.isInterfaceDeclaration(declaration)
       ? objectSchema(declaration)
@@ -27,10 +51,18 @@ export function manifestSchema() {
     definitions[name] = described(declaration, body);
   };
 
+  /** An interface has the fields of those it extends, too. */
+  const propertiesOf = (node) => [
+    ...(Node.isInterfaceDeclaration(node)
+      ? node.getExtends().flatMap((base) => propertiesOf(find(base.getText())))
+      : []),
+    ...node.getProperties(),
+  ];
+
   const objectSchema = (node) => {
     const properties = {};
     const required = [];
-    for (const member of node.getProperties()) {
+    for (const member of propertiesOf(node)) {
       const name = member.getName();
       properties[name] = described(member, typeSchema(member.getTypeNodeOrThrow()));
       if (!member.hasQuestionToken()) required.push(name);
@@ -68,7 +100,7 @@ export function manifestSchema() {
       case SyntaxKind.TypeReference:
         return referenceSchema(node);
       default:
-        throw new Error(`manifest.schema: unexpected ${node.getKindName()} in ${node.getText()}`);
+        throw new Error(`${files[0]}: unexpected ${node.getKindName()} in ${node.getText()}`);
     }
   };
 
@@ -81,18 +113,15 @@ export function manifestSchema() {
     return { $ref: `#/definitions/${name}` };
   };
 
-  define("Manifest");
-  const version = manifest.getVariableDeclarationOrThrow("manifestVersion").getInitializerOrThrow().getText();
-  definitions.Manifest.properties.version = {
-    ...definitions.Manifest.properties.version,
-    type: undefined,
-    const: Number(version),
-  };
+  define(type);
+  const number = main.getVariableDeclarationOrThrow(version).getInitializerOrThrow().getText();
+  const { properties } = definitions[type];
+  properties.version = { ...properties.version, type: undefined, const: Number(number) };
   const schema = {
     $schema: "http://json-schema.org/draft-07/schema#",
-    title: "The manifest of a compiled phdc package",
-    description: firstParagraph(manifest.getFullText().match(/\/\*\*([\s\S]*?)\*\//)?.[1] ?? ""),
-    $ref: "#/definitions/Manifest",
+    title,
+    description: firstParagraph(main.getFullText().match(/\/\*\*([\s\S]*?)\*\//)?.[1] ?? ""),
+    $ref: `#/definitions/${type}`,
     definitions: Object.fromEntries(Object.entries(definitions).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
   return `${JSON.stringify(schema, null, 2)}\n`;
@@ -132,5 +161,7 @@ function firstParagraph(comment) {
   return paragraph.replaceAll("\n", " ");
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url))
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(`${root}schema/manifest.schema.json`, manifestSchema());
+  writeFileSync(`${root}schema/bench.schema.json`, benchSchema());
+}

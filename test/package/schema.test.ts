@@ -1,8 +1,9 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 
-it("publishes the schema that follows from the manifest's types", async () => {
+it.each(["manifest", "bench"])("publishes the schema that follows from the types of a %s", async (name) => {
   const script = new URL("../../scripts/manifest-schema.mjs", import.meta.url).href;
-  const { manifestSchema } = (await import(/* @vite-ignore */ script)) as { manifestSchema: () => string };
-  expect(readFileSync(new URL("../../schema/manifest.schema.json", import.meta.url), "utf8")).toBe(manifestSchema());
+  const schemas = (await import(/* @vite-ignore */ script)) as Record<string, () => string>;
+  const published = readFileSync(new URL(`../../schema/${name}.schema.json`, import.meta.url), "utf8");
+  expect(published).toBe(schemas[`${name}Schema`]!());
 });
