@@ -57,9 +57,11 @@ function lineOf(expr: Expr, symbol: string, ends: Line, steps: number, env: Envi
       return lines.filter(({ start, end }) => start !== end).length <= 1 ? result : undefined;
     case "div":
     case "mod": {
-      // A rise by whole divisors from step to step passes no rounding.
+      if (second.start !== second.end) return undefined;
+      // A rise by whole divisors from step to step passes no rounding; nor do values that all have the same quotient.
       const rise = (first.end - first.start) / steps;
-      return second.start === second.end && rise % second.start === 0 ? result : undefined;
+      const sameQuotient = Math.floor(first.start / second.start) === Math.floor(first.end / second.start);
+      return rise % second.start === 0 || sameQuotient ? result : undefined;
     }
     case "min":
     case "max":

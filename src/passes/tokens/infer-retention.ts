@@ -7,7 +7,7 @@
 import { relationDiagnostics } from "../../diagnostics/catalogue-relation.js";
 import { label } from "../../diagnostics/define.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
-import { add, type Expr, max, min, mod, mul, sub } from "../../ir/expr.js";
+import { add, type Expr, evaluate, max, min, mod, mul, sub } from "../../ir/expr.js";
 import { constant, floorOf, scale, shift, variable } from "../../ir/relation/affine.js";
 import {
   areDisjoint,
@@ -15,7 +15,6 @@ import {
   type IntegerSet,
   intersect,
   isEmpty,
-  isSubset,
   less,
   substitute,
   subtract,
@@ -32,7 +31,7 @@ import { KEY, N, rowsBetween, sizeOf, stepContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { liveKeys, liveThrough } from "./live-keys.js";
 import { reachOf } from "./reach-of.js";
-import { type RowSet, rowSetOf } from "./row-set.js";
+import { countRows, type RowSet, rowSetOf } from "./row-set.js";
 
 export type RetentionLayout =
   /** Every key is kept. */
@@ -53,8 +52,6 @@ export interface Retention {
   readonly live: Expr;
   /** The kept keys that a later step really reads: exact, in n. */
   readonly read: RowSet;
-  /** Kept keys that no later step reads, in n: exact where `read` has no condition, else a lower bound. */
-  readonly slack: Expr;
   /** The part of the relation that forces the layout. */
   readonly reason: { readonly text: string; readonly span?: Span };
   /** Where keys with a limited lifetime have to be kept for ever. */
@@ -96,7 +93,6 @@ function exactRetention(analysis: DemandAnalysis, layer: number, index: number):
     layout,
     live: kept,
     read: rowSetOf(group, live),
-    slack: slackOf(group, layout, live, kept),
     reason: reasonFor(analysis, layer, index, layout),
     ...(layout.kind === "forever" && predicate !== undefined && group.endPos === undefined
       ? warningFor(analysis.system, predicate, group, live)
@@ -112,7 +108,6 @@ function keptForEver(group: KeyGroup): Retention {
     layout,
     live: keptBy(layout, group),
     read: rowSetOf(group, keptRows(group, layout)),
-    slack: 0,
     reason: { text: "the relation is too costly to analyse" },
   };
 }
@@ -134,7 +129,7 @@ const holdsNoMoreThan = (group: KeyGroup, slots: number): boolean =>
 /** Whether no key outlives the chunk of its position. */
 function endsWithChunk(group: KeyGroup, live: IntegerSet, chunk: number): boolean {
   const chunkStart = scale(floorOf(N, chunk), chunk * sizeOf(group));
-  return areDisjoint(live, where(less(KEY, chunkStart)));
+  return areDisjoint(live, where(stepContext, less(KEY, chunkStart)));
 }
 
 /** The divisors of positions in a relation, ascending: the chunks that it may speak of. */
@@ -183,15 +178,9 @@ function keptOfSequence(layout: RetentionLayout, size: number): Expr {
   }
 }
 
-function slackOf(group: KeyGroup, layout: RetentionLayout, live: IntegerSet, kept: Expr): Expr {
-  if (layout.kind === "step" || layout.kind === "unread") return 0;
-  if (isSubset(intersect(keptRows(group, layout), where(stepContext)), live)) return 0;
-  const { ranges } = rowSetOf(group, live);
-  // Ranges may overlap, so their sum is at least the number of keys that are read.
-  return max(0, sub(kept, addAll(ranges.map(({ lo, hi }) => max(0, sub(hi, lo))))));
-}
-
-const addAll = (values: readonly Expr[]): Expr => (values.length === 1 ? values[0]! : { op: "add", args: values });
+/** Kept keys that no later step reads, after n positions: those that no simpler layout leaves out. */
+export const unreadKeys = ({ live, read }: Retention, n: number): number =>
+  evaluate(live, { n }) - countRows(read, { n });
 
 /** The keys that a layout keeps after n positions. */
 export function keptRows(group: KeyGroup, layout: RetentionLayout): IntegerSet {

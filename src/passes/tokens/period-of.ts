@@ -13,13 +13,13 @@ export function periodOf(condition: Expr): number | undefined {
   return riseOf(condition, "pos", period) === 0 ? period : undefined;
 }
 
-/** By how much the symbol has to rise, so that no rounding inside the expression comes out differently. */
-export function stepOf(expr: Expr, symbol: string): number {
+/** By how much the symbol has to rise, so that no rounding inside the expression by a divisor of at most `most` comes out differently. */
+export function stepOf(expr: Expr, symbol: string, most = Number.POSITIVE_INFINITY): number {
   if (typeof expr !== "object") return 1;
-  const inside = expr.args.map((arg) => stepOf(arg, symbol)).reduce(leastCommonMultiple, 1);
+  const inside = expr.args.map((arg) => stepOf(arg, symbol, most)).reduce(leastCommonMultiple, 1);
   if (expr.op !== "div" && expr.op !== "mod") return inside;
   const [dividend, divisor] = expr.args;
-  if (typeof divisor !== "number") return inside;
+  if (typeof divisor !== "number" || divisor > most) return inside;
   const rise = riseOf(dividend, symbol, inside);
   return inside * (rise === undefined ? divisor : divisor / gcd(rise, divisor));
 }

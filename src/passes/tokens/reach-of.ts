@@ -1,7 +1,7 @@
 import { minus, scale, variable } from "../../ir/relation/affine.js";
-import { contains, type IntegerSet, project, substitute } from "../../ir/relation/integer-set.js";
+import { contains, type IntegerSet, intersect, project, substitute, where } from "../../ir/relation/integer-set.js";
 import { intervalOf } from "../../ir/relation/interval.js";
-import { N, sizeOf } from "./group-relation.js";
+import { N, sizeOf, stepContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 
 /**
@@ -10,7 +10,9 @@ import type { KeyGroup } from "./group-tokens.js";
  */
 export function reachOf(group: KeyGroup, rows: IntegerSet): number | undefined {
   const distance = variable("distance");
-  const distances = project(substitute(rows, { "k.row": minus(scale(N, sizeOf(group)), distance) }), ["n", "start"]);
+  // Sets that were simplified for lengths of at least 1 may hold anything for others.
+  const ofSteps = intersect(rows, where(stepContext));
+  const distances = project(substitute(ofSteps, { "k.row": minus(scale(N, sizeOf(group)), distance) }), ["n", "start"]);
   let reach = 0;
   for (const part of distances) {
     const { upper } = intervalOf(part, "distance");
