@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Device, openDevice } from "../../../src/runtime/webgpu/device.js";
 import { type GenerateOptions, generate } from "../../../src/runtime/generate.js";
 import { loadModel, type Model } from "../../../src/runtime/model.js";
 import { findAdapter } from "../../../src/runtime/node/adapter.js";
+import { type Device, openDevice } from "../../../src/runtime/webgpu/device.js";
 import { denseLogits, type ToyOptions, toyCheckpoint, toyPackage, vocab } from "./toy-model.js";
 
 let device: Device;
