@@ -55,27 +55,38 @@ const residentBlocks = (architecture, { threads, registers, sharedBytes }) => {
   );
 };
 
-function compile({ info, text }, architecture) {
-  const source = join(folder, `${info.name}.cu`);
-  writeFileSync(source, text);
+/** What ptxas says of each kernel. All are compiled together, so that the headers are read once. */
+function compile(kernels, architecture) {
+  const source = join(folder, "kernels.cu");
+  writeFileSync(source, kernels.map(({ text }) => text).join("\n"));
   const flags = ["-cubin", "-Xptxas=-v", `-arch=${architecture}`, "-std=c++17", "-Werror=all-warnings"];
   const command = '"$0" "$@" 2>&1';
   const log = execFileSync("/bin/sh", ["-c", command, nvcc.path, ...flags, "-o", `${source}.cubin`, source], {
     encoding: "utf8",
   });
-  const found = (pattern) => Number(pattern.exec(log)?.[1] ?? 0);
-  const resources = {
-    threads: info.workgroupSize[0],
-    registers: found(/Used (\d+) registers/),
-    spilledBytes: found(/(\d+) bytes spill stores/) + found(/(\d+) bytes spill loads/),
-    sharedBytes: found(/(\d+) bytes smem/),
-  };
-  return { ...resources, residentBlocks: residentBlocks(architecture, resources) };
+  const threadsOf = new Map(kernels.map(({ info }) => [info.name, info.workgroupSize[0]]));
+  return new Map(
+    log
+      .split("Compiling entry function '")
+      .slice(1)
+      .map((entry) => {
+        const name = entry.slice(0, entry.indexOf("'"));
+        const found = (pattern) => Number(pattern.exec(entry)?.[1] ?? 0);
+        const resources = {
+          threads: threadsOf.get(name),
+          registers: found(/Used (\d+) registers/),
+          spilledBytes: found(/(\d+) bytes spill stores/) + found(/(\d+) bytes spill loads/),
+          sharedBytes: found(/(\d+) bytes smem/),
+        };
+        return [name, { ...resources, residentBlocks: residentBlocks(architecture, resources) }];
+      }),
+  );
 }
 
 try {
+  const byArchitecture = architectures.map((name) => [name, compile(program.kernels, name)]);
   const results = program.kernels.map((kernel) => {
-    const compiled = Object.fromEntries(architectures.map((name) => [name, compile(kernel, name)]));
+    const compiled = Object.fromEntries(byArchitecture.map(([name, found]) => [name, found.get(kernel.info.name)]));
     const { registers, spilledBytes, sharedBytes, residentBlocks: blocks } = compiled.sm_90a;
     console.log(
       `${kernel.info.name.padEnd(48)} ${String(registers).padStart(4)} registers, ${spilledBytes} bytes spilled, ` +

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { compileSource } from "../../../src/compile.js";
 import type { Kernel } from "../../../src/ir/kernel/kernel.js";
 import type { FloatType } from "../../../src/ir/kernel/types.js";
-import { compileCuda, findNvcc } from "./nvcc.js";
+import { compileTogether, findNvcc } from "./nvcc.js";
 
 const nvcc = findNvcc();
 if (nvcc === undefined) console.warn("no nvcc on this machine: the kernels of models are not compiled");
@@ -26,9 +26,9 @@ describe.skipIf(nvcc === undefined)("nvcc compiles", () => {
   it.each(["f32", "f16", "bf16"] as const)(
     "every kernel of a small model in %s without a warning",
     (dtype) => {
-      for (const kernel of kernelsOf("phd-cswa-3-16-32", dtype)) {
-        expect(compileCuda(nvcc!, kernel, "sm_80").registers, kernel.name).toBeGreaterThan(0);
-      }
+      const kernels = kernelsOf("phd-cswa-3-16-32", dtype);
+      const compiled = compileTogether(nvcc!, kernels, "sm_80");
+      expect([...compiled.keys()].sort()).toEqual(kernels.map(({ name }) => name).sort());
     },
     5 * minutes,
   );
@@ -42,10 +42,10 @@ describe.skipIf(nvcc === undefined)("nvcc compiles", () => {
     "products and attention of %s for %s without a spill",
     (name, architecture) => {
       const hot = kernelsOf(name, "bf16").filter(isHot);
+      const compiled = compileTogether(nvcc!, hot, architecture);
+      expect(compiled.size).toBe(hot.length);
       expect(hot.length).toBeGreaterThan(20);
-      for (const kernel of hot) {
-        expect(compileCuda(nvcc!, kernel, architecture).spills, kernel.name).toBe(0);
-      }
+      for (const [kernel, { spills }] of compiled) expect(spills, kernel).toBe(0);
     },
     5 * minutes,
   );

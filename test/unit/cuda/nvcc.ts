@@ -35,6 +35,28 @@ export function compileCuda(nvcc: string, kernel: Kernel, architecture: string):
   });
 }
 
+/**
+ * Compiles kernels of different names in one go, which takes a fraction of the time: the headers are read once. Throws the compiler's
+ * output.
+ */
+export function compileTogether(
+  nvcc: string,
+  kernels: readonly Kernel[],
+  architecture: string,
+): ReadonlyMap<string, Compiled> {
+  return withText("kernels", kernels.map(emitCuda).join("\n"), (source) => {
+    const log = runCompiler(nvcc, ["-cubin", "-Xptxas=-v", ...commonFlags(architecture), "-o", `${source}bin`, source]);
+    const entries = log.split("Compiling entry function '").slice(1);
+    return new Map(
+      entries.map((entry) => {
+        const number = (pattern: RegExp) => Number(pattern.exec(entry)?.[1] ?? 0);
+        const spills = number(/(\d+) bytes spill stores/) + number(/(\d+) bytes spill loads/);
+        return [entry.slice(0, entry.indexOf("'")), { registers: number(/Used (\d+) registers/), spills }];
+      }),
+    );
+  });
+}
+
 /** The PTX of a kernel, which shows the instructions it asks for. */
 export function ptxOf(nvcc: string, kernel: Kernel, architecture: string): string {
   return withSource(kernel, (source) => {
@@ -47,11 +69,15 @@ const commonFlags = (architecture: string) => [`-arch=${architecture}`, "-std=c+
 
 /** Writes a kernel and the preamble into a folder that lives as long as `use`. */
 function withSource<Result>(kernel: Kernel, use: (source: string) => Result): Result {
+  return withText(kernel.name, emitCuda(kernel), use);
+}
+
+function withText<Result>(name: string, text: string, use: (source: string) => Result): Result {
   const folder = mkdtempSync(join(tmpdir(), "phdc-cuda-"));
   try {
     writeFileSync(join(folder, preambleName), cudaPreamble());
-    const source = join(folder, `${kernel.name}.cu`);
-    writeFileSync(source, emitCuda(kernel));
+    const source = join(folder, `${name}.cu`);
+    writeFileSync(source, text);
     return use(source);
   } finally {
     rmSync(folder, { recursive: true });
