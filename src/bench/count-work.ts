@@ -78,6 +78,8 @@ class WorkCounter {
   /** Pairs of a query and a key, and keys that some query looks at, per layer and sequence. */
   private readonly pairs: readonly number[];
   private readonly alive: readonly number[];
+  /** Of those, the keys of earlier steps. */
+  private readonly earlier: readonly number[];
   /** Rows that leave each layer, over all sequences. */
   private readonly leaving: readonly number[];
   /** Tokens that are looked up. */
@@ -97,12 +99,14 @@ class WorkCounter {
       const { prefill } = planOfProgram(program, n);
       this.pairs = prefill.map(({ pairs }) => pairs);
       this.alive = prefill.map(({ keys }) => keys);
+      this.earlier = prefill.map(() => 0);
       this.leaving = prefill.map(({ query }) => query * shape.batch);
     } else {
       // The step that reads position n - 1 finds what is kept behind n - 1 positions, and adds its own rows.
       const { decode, kept } = planOfProgram(program, n - 1);
       this.pairs = decode.map(({ pairs }) => pairs);
       this.alive = decode.map(({ keys }, layer) => kept[layer]! + keys);
+      this.earlier = kept;
       this.leaving = decode.map(({ query }) => query * shape.batch);
     }
     for (const call of phase.calls) {
@@ -174,10 +178,16 @@ class WorkCounter {
       ),
     );
     const { layer } = call;
-    if (groups.size === 0 || layer === undefined) return { bytes: 0, flops: 0 };
+    const finishes = call.bindings["partial_stats"] !== undefined && call.bindings["source_0"] !== undefined;
+    if ((groups.size === 0 && !finishes) || layer === undefined) return { bytes: 0, flops: 0 };
     const { batch } = this.phase.shape;
     const { kvWidth, element } = storesOf(this.manifest, layer)[0]!;
     const keyBytes = 2 * kvWidth * elementBytes[element];
+    // Attention that finishes the step's own keys reads earlier ones only, and writes those that are kept.
+    if (finishes) {
+      const keys = this.earlier[layer]! + this.enteringIn(groups, layer);
+      return { bytes: batch * keys * keyBytes, flops: 4 * batch * this.pairs[layer]! * this.attendedWidth() };
+    }
     if (Object.values(call.bindings).some(({ kind }) => kind === "store")) {
       return { bytes: 2 * batch * (call.parameters["keep"] ?? 0) * keyBytes, flops: 0 };
     }
@@ -188,6 +198,27 @@ class WorkCounter {
     if (writes) return { bytes: rows * keyBytes, flops: 0 };
     const width = this.queryWidth(call);
     return { bytes: batch * this.alive[layer]! * keyBytes, flops: 4 * batch * this.pairs[layer]! * width };
+  }
+
+  /** Copies of one position that enter a layer and belong to some groups. */
+  private enteringIn(groups: ReadonlySet<string>, layer: number): number {
+    const { order, input } = this.manifest.rows.decode;
+    const members = this.manifest.groups.filter(({ name }) => groups.has(name));
+    const entering = order.slice(order.length - input[layer]!);
+    const pos = this.phase.n - 1;
+    return entering.filter((copy) =>
+      members.some(
+        ({ firstCopy, lastCopy, firstPos = 0, endPos = Number.POSITIVE_INFINITY }) =>
+          firstCopy <= copy && copy <= lastCopy && firstPos <= pos && pos < endPos,
+      ),
+    ).length;
+  }
+
+  /** The same as below where attention has no queries but those it finishes: what a row of one split is wide. */
+  private attendedWidth(): number {
+    const { length } = this.buffers.get("partial_values")!;
+    const one = evaluate(length, { ...this.phase.shape.symbols, batch: 1, splits: 1 });
+    return one / this.manifest.model.copies;
   }
 
   /** Elements of a row of queries: heads × width of a head. */

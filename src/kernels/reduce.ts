@@ -13,7 +13,7 @@ const mostSubgroupValues = 24;
 const mostMemory = 16384;
 
 /** Workgroup memory left to the kernel around a reduction, in bytes. */
-const reserve = 1024;
+const reserve = 1536;
 
 /**
  * Sums each of `values` over the invocations of the workgroup. The totals stand in the returned workgroup array, in order, visible to

@@ -5,7 +5,7 @@ import type { BoundBuffer, DeviceBuffer } from "./compute-device.js";
 import { ManifestError } from "./errors.js";
 import { evaluate } from "./expr.js";
 import type { BindingSource, Manifest } from "./manifest.js";
-import type { PackedWeight } from "./packing.js";
+import { layerOfWeight, type PackedWeight } from "./packing.js";
 import {
   elementBytes,
   type PlannedBuffer,
@@ -58,7 +58,7 @@ export class BufferTable {
       case "table":
         return this.#whole(this.#session, source.name);
       case "weight": {
-        const layer = this.#perLayer.has(source.name) ? at.layer : undefined;
+        const layer = this.#perLayer.has(source.name) ? layerOfWeight(this.#manifest, source, at.layer) : undefined;
         const part = partName(source.name, layer, at.part ?? 0);
         // Only the weight that the step is repeated for has further parts; a norm beside it is whole.
         return this.#whole(this.#weights, this.#weights.has(part) ? part : partName(source.name, layer, 0));

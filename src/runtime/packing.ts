@@ -51,6 +51,15 @@ export function layersOf(manifest: Manifest, info: WeightInfo): readonly (number
   return info.layers ?? Array.from({ length: manifest.model.layers }, (_, layer) => layer);
 }
 
+/** The layer whose weight a step of a layer (or none) takes. */
+export function layerOfWeight(
+  manifest: Manifest,
+  source: { readonly layer?: "previous" },
+  layer: number | undefined,
+): number | undefined {
+  return source.layer === "previous" ? (layer ?? manifest.model.layers) - 1 : layer;
+}
+
 /** Bytes of a row of a packed weight, padding included, and how many rows it has with padding. */
 export function packedShape({ rows, columns, element, layout = "rows", quantised }: WeightInfo): {
   readonly rows: number;

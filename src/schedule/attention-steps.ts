@@ -10,25 +10,29 @@ import { mergePartials } from "../kernels/attention/merge.js";
 import { moveKeys } from "../kernels/attention/move-keys.js";
 import {
   type AttentionOptions,
+  type DecodeAttentionOptions,
   decodeAttentionWorkgroups,
+  type FreshHeads,
   mergePartialsWorkgroups,
   moveKeysWorkgroups,
   prefillAttentionWorkgroups,
 } from "../kernels/attention/options.js";
 import { prefillAttention } from "../kernels/attention/prefill.js";
-import { type HeadColumns, headsOf, type StoreKeysOptions, storeKeys } from "../kernels/elementwise/store-keys.js";
+import type { HeadColumns } from "../kernels/elementwise/head-columns.js";
+import { headsOf, type StoreKeysOptions, storeKeys } from "../kernels/elementwise/store-keys.js";
 import type { BindingSource, Step } from "../runtime/manifest.js";
 import { partialsBindings } from "./merged-attention.js";
 import { buffer, control, finishStep, type Situation, stepName, table, type Workshop, weight } from "./step-builder.js";
 import type { VectorPart } from "./weight-library.js";
 
 /**
- * Queries and keys are finished in one step where they need the same rows and fit the bindings of a kernel, else each by itself.
+ * Queries and keys are finished in one step where they need the same rows and fit the bindings of a kernel, else each by itself. In
+ * decode attention finishes them where it can.
  */
 export function storeKeysSteps(shop: Workshop, situation: Situation, op: StoreKeys): Step[] {
-  const { tables, capabilities } = shop;
-  const oneTable = !op.queryRope || !op.keyRope || tables.same(op.queryRope, op.keyRope);
-  if (oneTable && (situation.phase === "decode" || situation.sameRows)) {
+  const { capabilities } = shop;
+  if (freshHeads(shop, situation, op) !== undefined) return [];
+  if (oneTable(shop, op) && (situation.phase === "decode" || situation.sameRows)) {
     const both = storeKeysStep(shop, situation, op, { query: true, keys: true, rows: "input" });
     if (both.bound <= capabilities.limits.maxStorageBuffers) return [both.step()];
   }
@@ -36,6 +40,22 @@ export function storeKeysSteps(shop: Workshop, situation: Situation, op: StoreKe
     storeKeysStep(shop, situation, op, { query: false, keys: true, rows: "input" }).step(),
     storeKeysStep(shop, situation, op, { query: true, keys: false, rows: "query" }).step(),
   ];
+}
+
+const oneTable = ({ tables }: Workshop, { queryRope, keyRope }: StoreKeys): boolean =>
+  !queryRope || !keyRope || tables.same(queryRope, keyRope);
+
+/** What decode attention needs to finish queries and keys itself; absent in prefill, and where it would need too many bindings. */
+function freshHeads(shop: Workshop, situation: Situation, op: StoreKeys) {
+  if (situation.phase !== "decode" || !oneTable(shop, op)) return undefined;
+  // Attention on matrix units copies keys as they are stored.
+  if (takesMatrixUnits({ ...shop, width: op.width })) return undefined;
+  const { bindings, query, key, ...heads } = layOutHeads(shop, situation, op, { query: true, keys: true });
+  const { kept, entering } = situation;
+  const bound = { ...bindings, ...keyBindings(shop, kept), ...partialsBindings, control };
+  if (Object.keys(bound).length > shop.capabilities.limits.maxStorageBuffers) return undefined;
+  const fresh: FreshHeads = { ...heads, query: query!, key: key!, kept, entering, order: shop.decodeOrder };
+  return { fresh, bindings: bound };
 }
 
 /** A rotation by itself: queries that are finished, with nothing to store. */
@@ -69,8 +89,23 @@ interface StoreParts {
   readonly rows: RowClass;
 }
 
-function storeKeysStep(shop: Workshop, situation: Situation, op: StoreKeys, parts: StoreParts) {
-  const { places, tables, weights, graph } = shop;
+/** Where the heads of a layer stand, and how they are finished. */
+interface LaidOutHeads {
+  readonly sources: readonly number[];
+  readonly query?: HeadColumns;
+  readonly key?: HeadColumns;
+  readonly value: Pick<HeadColumns, "source" | "offset">;
+  readonly copyAngles: boolean;
+  /** Of the sources, the gains of norms, and the angles. */
+  readonly bindings: Readonly<Record<string, BindingSource>>;
+}
+
+function layOutHeads(
+  { places, tables, weights }: Workshop,
+  { layers }: Situation,
+  op: StoreKeys,
+  parts: Omit<StoreParts, "rows">,
+): LaidOutHeads {
   const slices = [...(parts.query ? [op.query] : []), ...(parts.keys ? [op.key, op.value] : [])];
   const sources = [...new Set(slices.map(({ value }) => value))];
   const norms: VectorPart[] = [];
@@ -92,34 +127,39 @@ function storeKeysStep(shop: Workshop, situation: Situation, op: StoreKeys, part
   const key = parts.keys ? columns(op.key, op.keyNorm, op.keyRope !== undefined) : undefined;
   const rope = (parts.query ? op.queryRope : undefined) ?? (parts.keys ? op.keyRope : undefined);
   const angles = rope && tables.rotation(rope);
-  const groups = situation.read.map((group) => ({
-    group,
-    firstCopy: graph.groups![group]!.firstCopy,
-    lastCopy: graph.groups![group]!.lastCopy,
-  }));
-  const options: StoreKeysOptions = {
+  return {
     sources: sources.map((value) => places.widthOf(value)),
-    ...{ heads: op.query.heads, kvHeads: op.key.heads, width: op.width, copies: graph.copies },
     ...(query && { query }),
-    ...(key && {
-      keys: {
-        key,
-        value: { source: sources.indexOf(op.value.value), offset: op.value.offset },
-        element: shop.cache,
-        groups,
-      },
-    }),
+    ...(key && { key }),
+    value: { source: sources.indexOf(op.value.value), offset: op.value.offset },
     copyAngles: angles?.copy !== undefined,
-    capabilities: shop.capabilities,
+    bindings: {
+      ...Object.fromEntries(sources.map((value, index) => [`source_${index}`, buffer(places.bufferOf(value))])),
+      ...(norms.length > 0 && { norm_weights: weight(weights.vector(norms, layers).name) }),
+      ...(angles && { pos_angles: table(angles.pos) }),
+      ...(angles?.copy !== undefined && { copy_angles: table(angles.copy) }),
+    },
+  };
+}
+
+function storeKeysStep(shop: Workshop, situation: Situation, op: StoreKeys, parts: StoreParts) {
+  const { places, graph } = shop;
+  const { sources, query, key, value, copyAngles, bindings: heads } = layOutHeads(shop, situation, op, parts);
+  const groups = situation.read.map((group) => {
+    const { name: _, ...members } = graph.groups![group]!;
+    return { group, ...members };
+  });
+  const options: StoreKeysOptions = {
+    ...{ sources, heads: op.query.heads, kvHeads: op.key.heads, width: op.width, copies: graph.copies },
+    ...(query && { query }),
+    ...(key && { keys: { key, value, element: shop.cache, groups } }),
+    ...{ copyAngles, capabilities: shop.capabilities },
   };
   const bindings: Record<string, BindingSource> = {
     control,
-    ...Object.fromEntries(sources.map((value, index) => [`source_${index}`, buffer(places.bufferOf(value))])),
-    ...(norms.length > 0 && { norm_weights: weight(weights.vector(norms, situation.layers).name) }),
-    ...(angles && { pos_angles: table(angles.pos) }),
-    ...(angles?.copy !== undefined && { copy_angles: table(angles.copy) }),
+    ...heads,
     ...(parts.query && { queries: buffer(places.bufferOf(op.results[0]!.id)) }),
-    ...(parts.keys && keyBindings(shop, situation)),
+    ...(parts.keys && keyBindings(shop, situation.read)),
   };
   const verb = parts.query
     ? parts.keys
@@ -146,10 +186,10 @@ function headWorkgroups({ capabilities: { limits } }: Workshop, options: StoreKe
   return [headsOf(options), min("row_count", limit), ceilDiv("row_count", limit)] as const;
 }
 
-/** What holds the keys of every group that is read in this layer. */
-function keyBindings({ graph }: Workshop, { read }: Situation): Record<string, BindingSource> {
+/** What holds the keys of some groups. */
+function keyBindings({ graph }: Workshop, groups: readonly number[]): Record<string, BindingSource> {
   return Object.fromEntries(
-    read.map((group) => [`keys_${group}`, { kind: "keys", group: graph.groups![group]!.name }]),
+    groups.map((group) => [`keys_${group}`, { kind: "keys", group: graph.groups![group]!.name }]),
   );
 }
 
@@ -187,7 +227,7 @@ function prefillSteps(shop: Workshop, situation: Situation, op: CachedAttention)
     ],
     bindings: {
       query: buffer(shop.places.bufferOf(op.query)),
-      ...keyBindings(shop, situation),
+      ...keyBindings(shop, situation.read),
       attended: buffer(shop.places.bufferOf(op.results[0]!.id)),
       control,
     },
@@ -224,12 +264,23 @@ function moveStep(shop: Workshop, op: CachedAttention, group: number, direction:
 
 function decodeSteps(shop: Workshop, situation: Situation, op: CachedAttention): Step[] {
   const { kernels, capabilities, places } = shop;
-  const options = optionsOf(shop, situation, op);
+  const store = shop.storedBy.get(op.query);
+  const heads = store && freshHeads(shop, situation, store);
+  const options: DecodeAttentionOptions = {
+    ...optionsOf(shop, situation, op),
+    ...(heads && { fresh: heads.fresh }),
+  };
   const shape = { heads: op.heads, kvHeads: op.kvHeads, width: op.width };
   const merge = [...shop.mergedBy.values()].find(({ attention }) => attention === op);
+  const finished = {
+    query: buffer(places.bufferOf(op.query)),
+    ...keyBindings(shop, situation.read),
+    ...partialsBindings,
+    control,
+  };
   return [
     finishStep({
-      name: stepName("attend for", op),
+      name: stepName(heads ? "finish queries and keys, and attend for" : "attend for", op),
       op,
       rows: op.rows ?? "query",
       choices: [
@@ -240,12 +291,7 @@ function decodeSteps(shop: Workshop, situation: Situation, op: CachedAttention):
           workgroups: decodeAttentionWorkgroups(options),
         },
       ],
-      bindings: {
-        query: buffer(places.bufferOf(op.query)),
-        ...keyBindings(shop, situation),
-        ...partialsBindings,
-        control,
-      },
+      bindings: heads?.bindings ?? finished,
     }),
     finishStep({
       name: stepName("merge splits of", op),

@@ -24,12 +24,13 @@ export function bindExpression(
   expr: ElementExpr,
   output: string,
   width: number,
+  prefix = "operand",
 ): BoundExpression {
   const operands: Operand[] = [];
   const bindings: Record<string, BindingSource> = {};
   const names = new Map<ValueId, string>();
   for (const value of new Set(elementOperands(expr))) {
-    const name = `operand_${Object.keys(bindings).length}`;
+    const name = `${prefix}_${Object.keys(bindings).length}`;
     if (shop.weights.has(value)) {
       const length = shop.weights.shapeOf(value)[0]!;
       operands.push({ name, of: "column", ...(length < width && { period: length }) });

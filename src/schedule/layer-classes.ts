@@ -22,11 +22,21 @@ export interface LayerClasses {
   readonly classOf: readonly number[];
 }
 
-export function classifyLayers(loop: Layers, facts: ScheduleFacts, phase: Situation["phase"]): LayerClasses {
+/** @param beginsAlike whether the first layer begins as the others do: false where each leaves something to the next in decode */
+export function classifyLayers(
+  loop: Layers,
+  facts: ScheduleFacts,
+  phase: Situation["phase"],
+  beginsAlike = true,
+): LayerClasses {
+  const traits = (layer: number) => ({
+    ...traitsOf(facts, phase, layer, loop.count),
+    first: phase === "decode" && !beginsAlike && layer === 0,
+  });
   const classOf: number[] = [];
   const members = new Map<string, { readonly number: number; readonly layers: number[] }>();
   for (let layer = 0; layer < loop.count; layer++) {
-    const key = JSON.stringify([loop.classOf[layer], traitsOf(facts, phase, layer, loop.count)]);
+    const key = JSON.stringify([loop.classOf[layer], traits(layer)]);
     const known = members.get(key) ?? { number: members.size, layers: [] };
     members.set(key, known);
     known.layers.push(layer);
@@ -34,7 +44,7 @@ export function classifyLayers(loop: Layers, facts: ScheduleFacts, phase: Situat
   }
   const classes = [...members.values()].map(({ layers }) => ({
     graphClass: loop.classOf[layers[0]!]!,
-    situation: { phase, layers, ...traitsOf(facts, phase, layers[0]!, loop.count) },
+    situation: { phase, layers, ...traits(layers[0]!) },
   }));
   return { classes, classOf };
 }
@@ -45,9 +55,11 @@ function traitsOf(facts: ScheduleFacts, phase: Situation["phase"], layer: number
   const where = (holds: (layout: string) => boolean) =>
     kept.flatMap(({ layout }, group) => (holds(layout) ? [group] : []));
   return {
-    // Rings are written in place in decode; what is kept where makes no difference there.
+    // Rings are written in place in decode: there it only matters what is kept at all.
     rings: phase === "prefill" ? where((layout) => layout === "ring") : [],
     read: where((layout) => layout !== "unread"),
+    kept: phase === "decode" ? where((layout) => layout === "forever" || layout === "ring") : [],
+    entering: phase === "decode" ? facts.rows.decode.input[layer]! : 0,
     sameRows: phase === "prefill" ? sameRows(facts.rows, layer, layers) : true,
   };
 }

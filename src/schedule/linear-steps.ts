@@ -2,6 +2,7 @@
 import { add, ceilDiv, type Expr, eq, le, max, min, mul, sub } from "../ir/expr.js";
 import type { FusedLinear, RowClass } from "../ir/graph/ops.js";
 import type { FloatType } from "../ir/kernel/types.js";
+import type { DeferredInput } from "../kernels/linear/deferred-input.js";
 import { tileSide } from "../kernels/linear/matrix-fragments.js";
 import { matrixSkinnyColumns, matrixSkinnyLinear, matrixSkinnyRows } from "../kernels/linear/matrix-skinny.js";
 import { matrixTiledLinear, matrixTileSize } from "../kernels/linear/matrix-tiled.js";
@@ -9,18 +10,35 @@ import type { LinearOptions } from "../kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
 import type { BindingSource, Step, WeightInfo } from "../runtime/manifest.js";
+import type { DeferredNorm } from "./deferred-norms.js";
 import { bindExpression } from "./element-operands.js";
 import { partialsBindings } from "./merged-attention.js";
 import { logitsBuffer } from "./place-values.js";
-import { buffer, type Choice, finishStep, type Situation, type Workshop, weight } from "./step-builder.js";
+import {
+  buffer,
+  type Choice,
+  finishStep,
+  ofPreviousLayer,
+  type Situation,
+  type Workshop,
+  weight,
+} from "./step-builder.js";
 
 /** Up to so many rows two blocks of the skinny kernel, which reads the weights twice, still beat a tile that is mostly empty. */
 const mostSkinnyRows = 32;
 
 export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinear): Step[] {
   const product = describeProduct(shop, situation, op);
-  const input = { input: buffer(shop.places.bufferOf(op.input)) };
   const name = `multiply by ${product.matrix.name}`;
+  const undone = deferredFor(shop, situation, op);
+  if (undone !== undefined) {
+    const { deferred, input } = describeDeferred(shop, situation, undone);
+    const own = { ...product, options: { ...product.options, deferred } };
+    return columnRuns(op, situation, product).map((run) =>
+      linearStep(shop, op, own, { name: `norm, add and ${name}`, input, run }),
+    );
+  }
+  const input = { input: buffer(shop.places.bufferOf(op.input)) };
   const runs = columnRuns(op, situation, product);
   const merge = situation.phase === "decode" ? shop.mergedBy.get(op) : undefined;
   if (merge === undefined) return runs.map((run) => linearStep(shop, op, product, { name, input, run }));
@@ -30,6 +48,35 @@ export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinea
     linearStep(shop, op, merging, { name: mergingName, input: partialsBindings, run, ...merge }),
     linearStep(shop, op, product, { name, input, run, when: eq(merge.when, 0) }),
   ]);
+}
+
+/** The norm that was left to a product, if there is one in this situation: the first layer has none before it. */
+function deferredFor({ deferred }: Workshop, { phase, first }: Situation, op: FusedLinear): DeferredNorm | undefined {
+  const undone = phase === "decode" ? deferred.ofProduct(op) : undefined;
+  return undone?.across && first ? undefined : undone;
+}
+
+function describeDeferred(shop: Workshop, situation: Situation, { norm, across }: DeferredNorm) {
+  const { places, weights } = shop;
+  const layers = across ? situation.layers.map((layer) => layer - 1) : situation.layers;
+  const stream = places.bufferOf(norm.results[0]!.id);
+  const width = places.widthOf(norm.input);
+  const { expression, operands, bindings } = bindExpression(
+    shop,
+    { ...situation, layers },
+    norm.epilogue,
+    stream,
+    width,
+    "stream_operand",
+  );
+  const deferred: DeferredInput = { epsilon: norm.epsilon, weight: norm.weight !== undefined, expression, operands };
+  const own: Readonly<Record<string, BindingSource>> = {
+    input: buffer(places.bufferOf(norm.input)),
+    ...(norm.weight !== undefined && { branch_gain: weight(weights.vector([norm.weight], layers).name) }),
+    ...bindings,
+    stream: buffer(stream),
+  };
+  return { deferred, input: across ? ofPreviousLayer(own) : own };
 }
 
 /** What all steps of one fused product share. */

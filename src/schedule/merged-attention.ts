@@ -1,15 +1,17 @@
 /**
  * Which products take attention as decode leaves it, in splits, and merge it for themselves.
  *
- * That saves the dispatch of a merge, and costs every workgroup of the product its own pass over the splits. For a small model the
- * dispatch is the dearer of the two; for wide rows, many rows or many splits it is the passes.
+ * That saves the dispatch of a merge, and costs every workgroup of the product its own pass over the splits: beside the weights of its
+ * few columns it reads a whole row of attention for every row and split. For a small model the dispatch is the dearer of the two; for
+ * wide rows, many rows or many splits it is the passes.
  */
 import { type Expr, le, mul } from "../ir/expr.js";
-import type { Block, CachedAttention, FusedLinear, Graph } from "../ir/graph/ops.js";
+import type { Block, CachedAttention, FusedLinear, Graph, OpKind } from "../ir/graph/ops.js";
 import { rowWidth } from "../ir/graph/types.js";
 import { eachBlock, eachOperand } from "../ir/graph/walk.js";
 import type { AttentionShape } from "../kernels/attention/options.js";
 import type { BindingSource } from "../runtime/manifest.js";
+import type { DeferredNorms } from "./deferred-norms.js";
 import { partialsBuffers } from "./place-values.js";
 
 export interface Merge {
@@ -34,13 +36,13 @@ const mergeableRows = 32;
 const mostParts = 64;
 
 /**
- * Dispatches of a layer in decode that the plan keeps to, whatever a merge costs: on WebGPU every dispatch costs time on the CPU, and
- * layers with norms behind their products have two more of them to pay.
+ * Dispatches of a layer in decode that the plan keeps to, whatever a merge costs: on WebGPU every dispatch costs time on the CPU. A layer
+ * of the usual shape has five and can afford a merge by itself.
  */
-const mostDispatches = 8;
+const mostDispatches = 6;
 
 /** Products whose input is an attention that nothing else reads. */
-export function mergedAttentions(graph: Graph): ReadonlyMap<FusedLinear, Merge> {
+export function mergedAttentions(graph: Graph, deferred: DeferredNorms): ReadonlyMap<FusedLinear, Merge> {
   const merges = new Map<FusedLinear, Merge>();
   for (const block of eachBlock(graph)) {
     for (const attention of block.ops) {
@@ -49,7 +51,7 @@ export function mergedAttentions(graph: Graph): ReadonlyMap<FusedLinear, Merge> 
       if (reader === undefined || reader.norm !== undefined) continue;
       const { heads, kvHeads, width } = attention;
       const shape = { heads, kvHeads, width };
-      if (dispatchesOf(block) + 1 > mostDispatches) {
+      if (dispatchesOf(block, deferred) + 1 > mostDispatches) {
         merges.set(reader, { attention, shape, when: le("row_count", mergeableRows), mostRows: mergeableRows });
         continue;
       }
@@ -64,9 +66,10 @@ export function mergedAttentions(graph: Graph): ReadonlyMap<FusedLinear, Merge> 
   return merges;
 }
 
-/** Operations of a block that a kernel carries out, without a merge of splits. */
-function dispatchesOf(block: Block): number {
-  return block.ops.filter((op) => op.kind !== "weight").length;
+/** Operations of a block that a kernel of their own carries out in decode, without a merge of splits. */
+function dispatchesOf(block: Block, deferred: DeferredNorms): number {
+  const none: readonly OpKind[] = ["weight", "store-keys"];
+  return block.ops.filter((op) => !none.includes(op.kind) && deferred.ofNorm(op) === undefined).length;
 }
 
 function onlyReader(block: Block, attention: CachedAttention): FusedLinear | undefined {

@@ -11,6 +11,7 @@ import type { Block, ElementExpr, Graph, Layers, Op, Value, ValueId } from "../i
 import { hasRows, rowWidth } from "../ir/graph/types.js";
 import { bodiesOf, eachOperand, elementOperands } from "../ir/graph/walk.js";
 import type { BufferInfo } from "../runtime/manifest.js";
+import { DeferredNorms } from "./deferred-norms.js";
 
 /** A value that has to be moved to another buffer of the same width. */
 export interface Copy {
@@ -37,8 +38,9 @@ export const logitsBuffer = "logits";
 export const partialsBuffers = { values: "partial_values", stats: "partial_stats" } as const;
 const reservedNames = [logitsBuffer, ...Object.values(partialsBuffers)];
 
-export function placeValues(graph: Graph): Places {
-  return new Placement(graph).finish();
+/** @param deferred norms that a product computes in decode, whose operands therefore live until then */
+export function placeValues(graph: Graph, deferred: DeferredNorms = new DeferredNorms([])): Places {
+  return new Placement(graph, deferred).finish();
 }
 
 class Placement {
@@ -53,12 +55,20 @@ class Placement {
   private readonly before: Copy[] = [];
   private readonly afterLayer: Copy[][] = [];
 
-  constructor(private readonly graph: Graph) {}
+  /** Values that the next layer still reads: nothing else may stand where they do. */
+  private readonly pinned: ReadonlySet<ValueId>;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly deferred: DeferredNorms,
+  ) {
+    this.pinned = new Set(deferred.across.flatMap(({ norm }) => [...eachOperand(norm)]));
+  }
 
   finish(): Places {
     const { body } = this.graph;
     const [yielded] = body.yields;
-    const lives = new Lives(body);
+    const lives = new Lives(body, this.deferred);
     for (const [index, op] of body.ops.entries()) {
       for (const { id, type } of op.results) this.widths.set(id, rowWidth(type));
       if (op.kind === "select-copy") this.alias(op.results[0]!.id, op.input);
@@ -118,7 +128,7 @@ class Placement {
 
   /** Places the values of a layer; returns the moves that bring what it yields to where the next layer expects it. */
   private placeBody(body: Block, carried: readonly { readonly buffer: string; readonly slot: number }[]): Copy[] {
-    const lives = new Lives(body);
+    const lives = new Lives(body, this.deferred);
     body.args.forEach(({ id, type }, i) => {
       this.places.set(id, carried[i]!);
       this.widths.set(id, rowWidth(type));
@@ -152,6 +162,10 @@ class Placement {
     carry: { readonly buffer: string; readonly slot: number } | undefined,
   ): void {
     const [result] = op.results as [Value];
+    if (this.pinned.has(result.id)) {
+      this.places.set(result.id, this.newPlace(result.name, this.widths.get(result.id)!, "a slot of its own"));
+      return;
+    }
     const over = this.overwritable(op, index, lives);
     const inPlace = over.find(({ buffer }) => buffer === carry?.buffer) ?? (carry === undefined ? over[0] : undefined);
     if (inPlace !== undefined) {
@@ -166,11 +180,14 @@ class Placement {
   /** Operands of the epilogue whose buffers the result may take over: they die here and nothing else reads their buffer. */
   private overwritable(op: Op, index: number, lives: Lives) {
     const epilogue = epilogueOf(op);
-    if (epilogue === undefined) return [];
+    // A product that computes a norm reads the norm's operands in every workgroup, while one of them writes the result.
+    if (epilogue === undefined || this.deferred.ofNorm(op) !== undefined) return [];
+    const undone = this.deferred.ofProduct(op);
+    const readByAll = new Set(undone === undefined ? [] : eachOperand(undone.norm));
     const width = this.widths.get(op.results[0]!.id)!;
     const [input] = op.kind === "fused-linear" || op.kind === "norm" ? [op.input] : [];
     return elementOperands(epilogue)
-      .filter((value) => this.places.has(value) && this.widths.get(value) === width)
+      .filter((value) => this.places.has(value) && this.widths.get(value) === width && !readByAll.has(value))
       .filter((value) => lives.diesAt(value, index, this.sharers(value)))
       .map((value) => this.placeOf(value))
       .filter(({ buffer }) => input === undefined || this.placeOf(input).buffer !== buffer);
@@ -188,15 +205,17 @@ class Placement {
   }
 
   private release(op: Op, index: number, lives: Lives, keep: ReadonlySet<number> = new Set()): void {
-    for (const operand of new Set([...eachOperand(op), ...op.results.map(({ id }) => id)])) {
+    const undone = this.deferred.ofProduct(op);
+    const operands = [...eachOperand(op), ...(undone ? eachOperand(undone.norm) : [])];
+    for (const operand of new Set([...operands, ...op.results.map(({ id }) => id)])) {
       const place = this.places.get(operand);
-      if (place === undefined || keep.has(place.slot)) continue;
+      if (place === undefined || keep.has(place.slot) || this.pinned.has(operand)) continue;
       if (lives.knows(operand) && lives.diesAt(operand, index, this.sharers(operand))) this.free.add(place.slot);
     }
   }
 
-  private newPlace(name: string, width: number) {
-    const fits = [...this.free].sort(
+  private newPlace(name: string, width: number, where: "anywhere" | "a slot of its own" = "anywhere") {
+    const fits = (where === "anywhere" ? [...this.free] : []).sort(
       (a, b) => Math.abs(this.slotWidths[a]! - width) - Math.abs(this.slotWidths[b]! - width),
     );
     const slot = fits[0] ?? this.slotWidths.push(0) - 1;
@@ -220,10 +239,12 @@ class Placement {
 class Lives {
   private readonly last = new Map<ValueId, number>();
 
-  constructor(block: Block) {
+  constructor(block: Block, deferred: DeferredNorms) {
     for (const { id } of block.args) this.last.set(id, -1);
     for (const [index, op] of block.ops.entries()) {
       for (const operand of readBy(op)) this.last.set(operand, index);
+      const undone = deferred.ofProduct(op);
+      if (undone && !undone.across) for (const operand of eachOperand(undone.norm)) this.last.set(operand, index);
       for (const { id } of op.results) this.last.set(id, index);
     }
     for (const value of block.yields) this.last.set(value, block.ops.length);

@@ -14,6 +14,7 @@ import {
   control,
   finishStep,
   flatWorkgroups,
+  ofPreviousLayer,
   type Situation,
   stepName,
   type Workshop,
@@ -49,6 +50,12 @@ export function embedStep(shop: Workshop, op: Embed): Step {
     bindings: { control, weight: weight(table.name), output: buffer(places.bufferOf(op.results[0]!.id)) },
     ...(table.splittable ? { partsOf: table.name } : { parameters: { part_base: 0, part_rows: table.rows } }),
   });
+}
+
+/** A norm that the last layer has left undone, in the rows that predict. */
+export function undoneNormStep(shop: Workshop, situation: Situation, op: NormOp): Step {
+  const { bindings, ...step } = normStep(shop, situation, { ...op, rows: "output" });
+  return { ...step, bindings: ofPreviousLayer(bindings) };
 }
 
 export function normStep(shop: Workshop, situation: Situation, op: NormOp): Step {

@@ -6,7 +6,7 @@
  */
 import { InternalError, unreachable } from "../diagnostics/diagnostic.js";
 import { type Expr, min, mul } from "../ir/expr.js";
-import type { Block, CachedAttention, Graph, KeyGroup, Layers, Op, StoreKeys } from "../ir/graph/ops.js";
+import type { Block, CachedAttention, Graph, KeyGroup, Layers, Op, StoreKeys, ValueId } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
@@ -16,14 +16,15 @@ import { takesFragments } from "../kernels/linear/matrix-fragments.js";
 import { copiesIn } from "../runtime/key-group.js";
 import type { BufferInfo, KeyStore, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
+import { type BindingRoom, DeferredNorms, deferredNorms } from "./deferred-norms.js";
 import type { KeyRetention, ScheduleFacts } from "./facts.js";
 import { KernelLibrary } from "./kernel-library.js";
 import { classifyLayers } from "./layer-classes.js";
 import { linearSteps } from "./linear-steps.js";
 import { memoryFormulas } from "./memory-formula.js";
 import { mergedAttentions } from "./merged-attention.js";
-import { logitsBuffer, partialsBuffers, placeValues } from "./place-values.js";
-import { copyStep, embedStep, mapStep, normStep } from "./row-steps.js";
+import { logitsBuffer, type Places, partialsBuffers, placeValues } from "./place-values.js";
+import { copyStep, embedStep, mapStep, normStep, undoneNormStep } from "./row-steps.js";
 import { samplingSteps } from "./sampling-steps.js";
 import type { Situation, Workshop } from "./step-builder.js";
 import { symbolInfos } from "./symbols.js";
@@ -73,13 +74,17 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
   const loop = graph.body.ops.find((op) => op.kind === "layers");
   const layers = loop?.count ?? 0;
   const attentions = [...eachOp(graph)].filter((op) => op.kind === "cached-attention");
+  // Kernels on matrix units take their input as it is.
+  const room = { maxStorageBuffers: capabilities.limits.maxStorageBuffers, scales: quantise !== undefined };
+  const { deferred, places } = placesOf(graph, productLayout === "fragments" ? undefined : room);
   const shop: Workshop = {
-    ...{ graph, capabilities, cache: dtype },
-    places: placeValues(graph),
+    ...{ graph, capabilities, cache: dtype, places, deferred },
     kernels: new KernelLibrary(),
     weights: new WeightLibrary(graph, { element: dtype, largestBinding, productLayout, quantise }),
     tables: new TableLibrary(graph.copies),
-    mergedBy: mergedAttentions(graph),
+    mergedBy: mergedAttentions(graph, deferred),
+    storedBy: storesByQuery(graph),
+    decodeOrder: facts.rows.decode.order,
     tileRows: tileRowsOf(attentions, graph.copies),
   };
 
@@ -112,10 +117,23 @@ function schedulePhase(
   phase: Situation["phase"],
 ): Phase {
   const { places, graph } = shop;
-  const outside: Situation = { phase, layers: [], sameRows: true, rings: [], read: [] };
+  const outside: Situation = {
+    phase,
+    layers: [],
+    sameRows: true,
+    rings: [],
+    read: [],
+    kept: [],
+    entering: 0,
+    first: false,
+  };
   const at = loop === undefined ? -1 : graph.body.ops.indexOf(loop);
   const run = (ops: readonly Op[]) => ops.flatMap((op) => stepsOf(shop, outside, op));
-  const { classes, classOf } = loop ? classifyLayers(loop, facts, phase) : { classes: [], classOf: [] };
+  const left = phase === "decode" ? shop.deferred.across : [];
+  const { classes, classOf } = loop
+    ? classifyLayers(loop, facts, phase, left.length === 0)
+    : { classes: [], classOf: [] };
+  const last: Situation = { ...outside, layers: [(loop?.count ?? 0) - 1] };
   return {
     before: [
       ...run(graph.body.ops.slice(0, Math.max(at, 0))),
@@ -126,7 +144,11 @@ function schedulePhase(
       ...places.afterLayer[graphClass]!.map((copy) => copyStep(shop, copy, "query")),
     ]),
     classOf,
-    after: [...run(graph.body.ops.slice(at + 1)), ...copiedLogits(shop)],
+    after: [
+      ...left.map(({ norm }) => undoneNormStep(shop, last, norm)),
+      ...run(graph.body.ops.slice(at + 1)),
+      ...copiedLogits(shop),
+    ],
   };
 }
 
@@ -152,7 +174,7 @@ function stepsOf(shop: Workshop, situation: Situation, op: Op): Step[] {
     case "fused-linear":
       return linearSteps(shop, situation, op);
     case "norm":
-      return [normStep(shop, situation, op)];
+      return situation.phase === "decode" && shop.deferred.ofNorm(op) ? [] : [normStep(shop, situation, op)];
     case "map":
       return [mapStep(shop, situation, op)];
     case "rotate":
@@ -176,6 +198,21 @@ function stepsOf(shop: Workshop, situation: Situation, op: Op): Step[] {
     default:
       return unreachable(op);
   }
+}
+
+/** Norms that are left to products, and places for all values under which that works. */
+function placesOf(graph: Graph, room: BindingRoom | undefined): { deferred: DeferredNorms; places: Places } {
+  const all = room === undefined ? new DeferredNorms([]) : deferredNorms(graph, room);
+  const places = placeValues(graph, all);
+  // What the next layer computes cannot be moved at the end of this one.
+  if (all.across.length === 0 || places.afterLayer.every((moves) => moves.length === 0))
+    return { deferred: all, places };
+  return { deferred: all.within, places: placeValues(graph, all.within) };
+}
+
+function storesByQuery(graph: Graph): ReadonlyMap<ValueId, StoreKeys> {
+  const stores = [...eachOp(graph)].filter((op) => op.kind === "store-keys");
+  return new Map(stores.map((op) => [op.results[0]!.id, op]));
 }
 
 /** Query tiles that suit every attention of the model. */

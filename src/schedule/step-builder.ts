@@ -1,12 +1,13 @@
 /** What all steps share: the libraries they draw from, and how a kernel call becomes a step of the manifest. */
 import { InternalError } from "../diagnostics/diagnostic.js";
 import { ceilDiv, type Expr, min } from "../ir/expr.js";
-import type { FusedLinear, Graph, Op, RowClass } from "../ir/graph/ops.js";
+import type { FusedLinear, Graph, Op, RowClass, StoreKeys, ValueId } from "../ir/graph/ops.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
 import type { FloatType } from "../ir/kernel/types.js";
 import type { BindingSource, SampleParameter, Step } from "../runtime/manifest.js";
 import { lineColumn } from "../source/source-file.js";
+import type { DeferredNorms } from "./deferred-norms.js";
 import type { KernelLibrary } from "./kernel-library.js";
 import type { Merge } from "./merged-attention.js";
 import type { Places } from "./place-values.js";
@@ -25,6 +26,12 @@ export interface Workshop {
   readonly tables: TableLibrary;
   /** Products that may take decode attention in splits. */
   readonly mergedBy: ReadonlyMap<FusedLinear, Merge>;
+  /** Norms that a decode step leaves to products. */
+  readonly deferred: DeferredNorms;
+  /** What finishes the queries of an attention, and stores its keys. */
+  readonly storedBy: ReadonlyMap<ValueId, StoreKeys>;
+  /** Copies in the order of the decode table. */
+  readonly decodeOrder: readonly number[];
   /** Most rows of a query tile, per phase. */
   readonly tileRows: { readonly prefill: number; readonly decode: number };
 }
@@ -40,6 +47,12 @@ export interface Situation {
   readonly rings: readonly number[];
   /** Numbers of the groups whose keys somebody reads. */
   readonly read: readonly number[];
+  /** In decode: those of them whose keys outlive the step. */
+  readonly kept: readonly number[];
+  /** In decode: how many copies enter the layer, the last ones of the table's order. */
+  readonly entering: number;
+  /** In decode: whether this is the first layer, which no layer leaves anything undone for; false where none ever does. */
+  readonly first: boolean;
 }
 
 export interface Choice {
@@ -106,6 +119,15 @@ function isSymbol(name: string): boolean {
 
 export const buffer = (name: string): BindingSource => ({ kind: "buffer", name });
 export const weight = (name: string): BindingSource => ({ kind: "weight", name });
+/** The same bindings with weights of the layer before, or of the last layer in a step after the layers. */
+export function ofPreviousLayer(bindings: Readonly<Record<string, BindingSource>>): Record<string, BindingSource> {
+  return Object.fromEntries(
+    Object.entries(bindings).map(([name, source]) => [
+      name,
+      source.kind === "weight" ? { ...source, layer: "previous" as const } : source,
+    ]),
+  );
+}
 export const table = (name: string): BindingSource => ({ kind: "table", name });
 export const control: BindingSource = { kind: "control" };
 

@@ -122,12 +122,12 @@ describe.each([...golden, ...own])("$name", (subject) => {
     expectDemandedRows(program, prompts);
   });
 
-  it.each([1, 2, 5, 8])("a decode step of %i sequences takes at most 8 dispatches in a layer", (batch) => {
+  it.each([1, 2, 5, 8, 16])("a decode step of %i sequences takes at most 6 dispatches in a layer", (batch) => {
     const shape = shapeSession(manifest, { batch, context: 64 }, limits);
     const context = decodeContext({ manifest, weights: planWeights(manifest, limits) }, shape);
     const calls = callsOfPhase(context, { head: true });
     for (let layer = 0; layer < manifest.model.layers; layer++) {
-      expect(rangeCalls(calls, layer).length).toBeLessThanOrEqual(8);
+      expect(rangeCalls(calls, layer).length).toBeLessThanOrEqual(6);
     }
     const sampling = callsOfSampling(context, { temperature: 0, topK: 0, topP: 1, seed: 0 });
     const outside = calls.filter(({ layer }) => layer === undefined).length + sampling.length;
@@ -144,20 +144,20 @@ it.skipIf(golden.length === 0)("a layer of the golden models takes these dispatc
     return `${subject.name}: ${rangeCalls(calls, 0).length} a layer, ${calls.filter(({ layer }) => layer === undefined).length} beside`;
   });
   expect(perLayer.join("\n")).toMatchInlineSnapshot(`
-    "naive-2: 6 a layer, 2 beside
-    naive-3-interleaved: 6 a layer, 2 beside
-    phd-2: 6 a layer, 2 beside
-    phd-5: 7 a layer, 2 beside
-    phd-cswa-2-16-32: 6 a layer, 2 beside
-    phd-cswa-3-16-32-olmo2: 8 a layer, 2 beside
-    phd-cswa-3-4-4: 6 a layer, 2 beside
-    phd-cswa-4-6-9-qwen3: 6 a layer, 2 beside
-    phd-swa-2-1: 6 a layer, 2 beside
-    phd-swa-2-8-qwen2: 6 a layer, 2 beside
-    phd-swa-3-16-long: 6 a layer, 2 beside
-    phd-swa-3-4: 6 a layer, 2 beside
-    phd-swa-3-4-positions: 6 a layer, 2 beside
-    vanilla-llama: 6 a layer, 2 beside
-    vanilla-llama3-rope: 6 a layer, 2 beside"
+    "naive-2: 5 a layer, 2 beside
+    naive-3-interleaved: 5 a layer, 2 beside
+    phd-2: 5 a layer, 2 beside
+    phd-5: 6 a layer, 2 beside
+    phd-cswa-2-16-32: 5 a layer, 2 beside
+    phd-cswa-3-16-32-olmo2: 5 a layer, 3 beside
+    phd-cswa-3-4-4: 5 a layer, 2 beside
+    phd-cswa-4-6-9-qwen3: 5 a layer, 2 beside
+    phd-swa-2-1: 5 a layer, 2 beside
+    phd-swa-2-8-qwen2: 5 a layer, 2 beside
+    phd-swa-3-16-long: 5 a layer, 2 beside
+    phd-swa-3-4: 5 a layer, 2 beside
+    phd-swa-3-4-positions: 5 a layer, 2 beside
+    vanilla-llama: 5 a layer, 2 beside
+    vanilla-llama3-rope: 5 a layer, 2 beside"
   `);
 });

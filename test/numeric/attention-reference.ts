@@ -25,6 +25,8 @@ export interface Sequence {
   readonly length: number;
   /** Tokens that query, in the order of the table. */
   readonly queries: readonly Token[];
+  /** Tokens that stand in a decode table before those, in layers that few rows leave: they have keys, and do not query. */
+  readonly silent?: readonly Token[];
 }
 
 export interface AttentionCase {
@@ -42,6 +44,8 @@ export interface AttentionCase {
   readonly tileRows: number;
   /** `prefill`: the rows of a sequence are neighbours. `decode`: row i of every sequence, then row i + 1. */
   readonly order: "prefill" | "decode";
+  /** Rows at the head of the table that nobody is concerned with; 2 unless given. */
+  readonly idleRows?: number;
 }
 
 export interface Layout {
@@ -66,7 +70,7 @@ const formats: Readonly<Record<FloatType, { read(value: number): number; store?(
 };
 
 const sequencesAt = 3;
-const unqueriedRows = 2;
+const usualIdleRows = 2;
 
 export const copiesIn = (group: KeyGroup): number => group.lastCopy - group.firstCopy + 1;
 
@@ -190,8 +194,8 @@ interface TableRow {
 }
 
 /** The row table: a few rows that do not query, then the queries. */
-function tableOf({ sequences, order }: AttentionCase): TableRow[] {
-  const idle = Array.from({ length: unqueriedRows }, () => ({
+function tableOf({ sequences, order, idleRows = usualIdleRows }: AttentionCase): TableRow[] {
+  const idle = Array.from({ length: idleRows }, () => ({
     sequence: 0,
     token: { pos: 0, copy: 1 },
     queried: false,
@@ -199,17 +203,24 @@ function tableOf({ sequences, order }: AttentionCase): TableRow[] {
   const row = (sequence: number, token: Token) => ({ sequence, token, queried: true });
   if (order === "prefill")
     return [...idle, ...sequences.flatMap(({ queries }, s) => queries.map((token) => row(s, token)))];
-  return [...idle, ...sequences[0]!.queries.flatMap((_, i) => sequences.map(({ queries }, s) => row(s, queries[i]!)))];
+  const silent = sequences[0]!.silent ?? [];
+  return [
+    ...idle,
+    ...silent.flatMap((_, i) => sequences.map((own, s) => ({ ...row(s, own.silent![i]!), queried: false }))),
+    ...sequences[0]!.queries.flatMap((_, i) => sequences.map(({ queries }, s) => row(s, queries[i]!))),
+  ];
 }
 
 /** First row, rows, stride and sequence of each query tile. */
-function tilesOf({ sequences, order, tileRows }: AttentionCase): number[][] {
-  let firstRow = unqueriedRows;
+function tilesOf({ sequences, order, tileRows, idleRows = usualIdleRows }: AttentionCase): number[][] {
+  const silent = sequences[0]!.silent?.length ?? 0;
+  let firstRow = idleRows + silent * sequences.length;
+  const firstQuery = firstRow;
   return sequences.flatMap(({ queries }, sequence) => {
     const tiles: number[][] = [];
     for (let first = 0; first < queries.length; first += tileRows) {
       const rows = Math.min(tileRows, queries.length - first);
-      const decodeRow = unqueriedRows + first * sequences.length + sequence;
+      const decodeRow = firstQuery + first * sequences.length + sequence;
       tiles.push(
         order === "prefill" ? [firstRow + first, rows, 1, sequence] : [decodeRow, rows, sequences.length, sequence],
       );

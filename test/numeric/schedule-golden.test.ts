@@ -28,7 +28,7 @@ describe.skipIf(goldenCases.length === 0)("golden models on the kernel interpret
     }
   });
 
-  it("phd-cswa-3-16-32-olmo2: eight sequences, whose splits are merged in two blocks of rows, all give the golden logits", async () => {
+  it("phd-cswa-3-16-32-olmo2: eight sequences, in two blocks of rows, all give the golden logits", async () => {
     const { shape, weights, ids, logits } = await loadGolden("phd-cswa-3-16-32-olmo2");
     const { manifest, kernels } = scheduleGraph(buildTransformer(shape));
     const prompts = [31, 1, 32, 33, 7, 40, 16, 2];

@@ -224,11 +224,13 @@ class Plan:
         return tiles
 
     def name_of(self, source, phase, layer):
-        """The buffer that a step binds; weights of a layer are named `name of layer l`."""
+        """The buffer that a step binds; weights of a layer are named `name of layer l`. A step may ask for those of the layer before."""
         kind, name = source["kind"], source.get("name")
         if kind == "buffer":
             return next(buffer["slot"] for buffer in self.manifest["buffers"] if buffer["name"] == name)
         if kind == "weight":
+            if source.get("layer") == "previous":
+                layer = (self.manifest["model"]["layers"] if layer is None else layer) - 1
             return weight_name(next(weight for weight in self.manifest["weights"] if weight["name"] == name), layer)
         if kind == "table":
             return name

@@ -202,7 +202,7 @@ export class Plan {
     return tiles;
   }
 
-  /** The buffer that a step binds; weights of a layer are named `name of layer l`. */
+  /** The buffer that a step binds; weights of a layer are named `name of layer l`. A step may ask for those of the layer before. */
   nameOf(source, phase, layer) {
     switch (source.kind) {
       case "buffer":
@@ -212,7 +212,7 @@ export class Plan {
       case "weight":
         return weightName(
           this.manifest.weights.find(({ name }) => name === source.name),
-          layer,
+          source.layer === "previous" ? (layer ?? this.manifest.model.layers) - 1 : layer,
         );
       case "control":
         return `control of ${phase}`;

@@ -12,7 +12,7 @@ import { controlWords } from "../../runtime/control.js";
 import { evaluate } from "../../runtime/expr.js";
 import { scatterFragments } from "../../runtime/fragments.js";
 import type { BindingSource, Manifest } from "../../runtime/manifest.js";
-import { type PackedWeight, planWeights, tensorName } from "../../runtime/packing.js";
+import { layerOfWeight, type PackedWeight, planWeights, tensorName } from "../../runtime/packing.js";
 import {
   type Call,
   callsOfPhase,
@@ -294,9 +294,10 @@ export class ManifestRun {
         return this.named(source.name);
       case "weight": {
         const { perLayer } = this.manifest.weights.find(({ name }) => name === source.name)!;
-        const own = weightName(source.name, perLayer ? layer : undefined, part ?? 0);
+        const of = perLayer ? layerOfWeight(this.manifest, source, layer) : undefined;
+        const own = weightName(source.name, of, part ?? 0);
         // Only the weight that the step is repeated for has further parts; a norm beside it is whole.
-        return this.named(this.memory.has(own) ? own : weightName(source.name, perLayer ? layer : undefined, 0));
+        return this.named(this.memory.has(own) ? own : weightName(source.name, of, 0));
       }
       case "keys": {
         const { layout } = storesOf(this.manifest, layer!).find(({ group }) => group === source.group)!;

@@ -98,8 +98,8 @@ export function gather({ k, tiling, shared }: AttentionBody, gatherer: Gatherer,
 
 /** Adds the sums of the other shares to those of the first. */
 export function finish(body: AttentionBody, gatherer: Gatherer): Gathered {
-  const { k, tiling, shared } = body;
-  k.barrier();
+  const { k, tiling, shared, queries } = body;
+  k.barrier({ buffers: queries.lent });
   if (tiling.keyShares > 1) addShares(body, gatherer);
   const { rowVector } = tiling;
   const rows = gatherer.values.map((values, index): GatheredRow => {

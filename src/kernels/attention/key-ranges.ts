@@ -7,7 +7,8 @@ import { i32, type KernelBuilder, type Memory, max, min, type Value } from "../.
 import { floorMod, integerValue } from "../../ir/kernel/from-integer.js";
 import { vectorOf } from "../../ir/kernel/types.js";
 import { keysOf } from "../group-of-row.js";
-import { type AttentionOptions, headVector } from "./options.js";
+import { type AttentionShape, type DecodeAttentionOptions, headVector } from "./options.js";
+import type { OwnKeys } from "./own-heads.js";
 import type { QueryBlock } from "./query-block.js";
 
 /** A key group that some query sees, with the buffer of its keys and values. */
@@ -16,17 +17,23 @@ export interface BoundGroup {
   readonly number: number;
   readonly group: KeyGroup;
   readonly part: AttendPart;
-  readonly keys: Memory;
+  /** Absent where no key outlives its step, and all that are seen are the step's own. */
+  readonly keys: Memory | undefined;
   /** Slots per sequence. */
-  readonly slots: Value;
+  readonly slots: Value | undefined;
+  /** Where attention finishes the step's own keys itself: they are not in the store. */
+  readonly own?: OwnKeys;
 }
 
-/** Binds the buffers of the groups that are read at all. */
-export function bindGroups(k: KernelBuilder, options: AttentionOptions): BoundGroup[] {
-  return options.groups.flatMap((group, number) => {
-    const part = options.parts[number]!;
+/** Binds the buffers of the groups that are read at all. A kernel that finishes the step's keys also writes those that are kept. */
+export function bindGroups(k: KernelBuilder, options: DecodeAttentionOptions): BoundGroup[] {
+  const { groups, parts, cache, width, fresh } = options;
+  return groups.flatMap((group, number): BoundGroup[] => {
+    const part = parts[number]!;
     if (part.density === "empty") return [];
-    const keys = k.read(`keys_${number}`, vectorOf(options.cache, headVector(options.width)), "cache");
+    if (fresh && !fresh.kept.includes(number)) return [{ number, group, part, keys: undefined, slots: undefined }];
+    const [name, type] = [`keys_${number}`, vectorOf(cache, headVector(width))] as const;
+    const keys = fresh ? k.readWrite(name, type, "cache") : k.read(name, type, "cache");
     return [{ number, group, part, keys, slots: k.param(`slots_${number}`) }];
   });
 }
@@ -125,10 +132,11 @@ export interface KeyPlaces {
 
 export function keyPlaces(
   k: KernelBuilder,
-  { number, slots }: BoundGroup,
+  number: number,
+  slots: Value,
   block: QueryBlock,
   batch: Value,
-  { kvHeads, width }: AttentionOptions,
+  { kvHeads, width }: AttentionShape,
 ): KeyPlaces {
   const headVectors = width / headVector(width);
   const base = k.let(`base_${number}`, block.sequenceWord(4 + number));

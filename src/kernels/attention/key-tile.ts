@@ -1,7 +1,7 @@
 /** The workgroup memory of attention, and how a tile of keys and values gets there. */
 import { type KernelBuilder, type Memory, min, type Value, vectorOf } from "../../ir/kernel/builder.js";
 import { type BoundGroup, type KeyRange, keyPlaces } from "./key-ranges.js";
-import type { AttentionOptions } from "./options.js";
+import { type AttentionOptions, headVector } from "./options.js";
 import type { QueryBlock } from "./query-block.js";
 import type { Tiling } from "./tiling.js";
 
@@ -11,11 +11,25 @@ export interface AttentionBody {
   readonly options: AttentionOptions;
   readonly tiling: Tiling;
   readonly block: QueryBlock;
-  /** Queries, f32 [rows][heads × width] in vectors of the head. */
-  readonly query: Memory;
+  readonly queries: Queries;
   /** Sequences of the session. */
   readonly batch: Value;
   readonly shared: SharedMemory;
+}
+
+/** Finished queries, f32 in vectors of the head. */
+export interface Queries {
+  readonly memory: Memory;
+  /** First vector of a query. */
+  start(tableRow: Value, head: Value): Value;
+  /** Whether the results will be written over them. */
+  readonly lent?: boolean;
+}
+
+/** Queries that a step before has finished, [rows][heads × width]. */
+export function rowQueries(memory: Memory, { heads, width }: AttentionOptions): Queries {
+  const vectors = width / headVector(width);
+  return { memory, start: (tableRow, head) => tableRow.mul(heads).add(head).mul(vectors) };
 }
 
 export interface SharedMemory {
@@ -60,16 +74,21 @@ export function tileLoader(
 ): TileLoader {
   const { keys, headVectors, keyStride, workgroupSize } = tiling;
   const { tile, valuesAt } = shared;
-  const places = keyPlaces(k, group, block, batch, options);
+  const { own, keys: store, slots, number } = group;
+  const places = slots && keyPlaces(k, number, slots, block, batch, options);
   const load = (start: Value, source: "key" | "value") => {
-    const slot = k.let("slot", places.firstSlot(start));
+    const slot = places && k.let("slot", places.firstSlot(start));
     const present = k.let("present", min(range.to.sub(start).toU32(), keys).mul(headVectors));
     k.for("element", { from: k.localId, to: present, step: workgroupSize }, (element) => {
       const offset = k.let("offset", element.div(headVectors));
       const component = k.let("component", element.rem(headVectors));
-      const place = places[source](slot, offset).add(component);
       const target = source === "key" ? offset.mul(keyStride).add(component) : element.add(valuesAt);
-      tile.set(target, group.keys.at(place).toF32());
+      const fromStore = () => tile.set(target, store!.at(places![source](slot!, offset).add(component)).toF32());
+      if (own === undefined) return fromStore();
+      const index = k.let("index", start.add(offset.toI32()));
+      const fromStep = () => tile.set(target, own.at(source, index, component));
+      if (places === undefined) fromStep();
+      else k.if(index.lt(own.from), fromStore, fromStep);
     });
   };
   return { loadKeys: (start) => load(start, "key"), loadValues: (start) => load(start, "value") };

@@ -4,7 +4,8 @@
  * Bindings and parameters carry the names below; parameters are the manifest's symbols of the same name.
  *
  *   prefill_attention  query, keys_0, keys_1 …, attended, control
- *   decode_attention   query, keys_0, keys_1 …, partial_values, partial_stats, control
+ *   decode_attention   query, keys_0, keys_1 …, partial_values, partial_stats, control; when it finishes heads itself, in place of
+ *                      query: source_0 …, norm_weights, pos_angles, copy_angles; and the parameter row_base
  *     parameters       tile_base, rows_at, tiles_at, sequences_at, sequence_stride, batch, slots_0, slots_1 …, decode also splits
  *   merge_partials     partial_values, partial_stats, attended; parameters row_base, row_count, splits
  *   move_keys          from, to, control; parameters sequences_at, sequence_stride, batch, keep, ring_slots, scratch_slots
@@ -17,6 +18,7 @@ import type { AttendPart, KeyGroup } from "../../ir/graph/ops.js";
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { FloatType } from "../../ir/kernel/types.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
+import type { HeadColumns } from "../elementwise/head-columns.js";
 
 export interface AttentionShape {
   /** Query heads of a row. */
@@ -39,6 +41,31 @@ export interface AttentionOptions extends AttentionShape {
   /** Most rows of a query tile that the kernel is given (`rows.tileRows` of the phase, or fewer where fewer copies have a query). */
   readonly tileRows: number;
   readonly capabilities: Capabilities;
+}
+
+/**
+ * Where decode attention finds the step's own queries, keys and values when it finishes them for itself: in the buffers that the
+ * products wrote, bound as `source_0`, `source_1`, …
+ */
+export interface FreshHeads {
+  /** Columns of each source buffer. */
+  readonly sources: readonly number[];
+  readonly query: HeadColumns;
+  readonly key: HeadColumns;
+  readonly value: Pick<HeadColumns, "source" | "offset">;
+  /** Whether angles also depend on the copy. */
+  readonly copyAngles: boolean;
+  /** Copies in the order of the decode table. */
+  readonly order: readonly number[];
+  /** How many of `order`, from the end, enter the layer. */
+  readonly entering: number;
+  /** Groups whose keys outlive the step, by their place in `groups`; of the others only the step's own keys exist. */
+  readonly kept: readonly number[];
+}
+
+export interface DecodeAttentionOptions extends AttentionOptions {
+  /** Absent where queries and keys were finished, and keys stored, by a step before. */
+  readonly fresh?: FreshHeads;
 }
 
 /** Query rows (row of the tile × query head) that one workgroup takes at most; above that, a tile is cut into blocks. */

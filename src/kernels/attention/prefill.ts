@@ -2,6 +2,7 @@ import { buildKernel, type KernelBuilder, max, vectorOf } from "../../ir/kernel/
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { attend } from "./attend.js";
 import { bindGroups, keyRanges } from "./key-ranges.js";
+import { rowQueries } from "./key-tile.js";
 import { type AttentionOptions, describeHeads, headVector, kernelName, rowBlocks } from "./options.js";
 import { queryBlock } from "./query-block.js";
 import { chooseTiling } from "./tiling.js";
@@ -42,7 +43,10 @@ function body(k: KernelBuilder, options: AttentionOptions): void {
     to: k.let(`end_${groups[index]!.number}`, range.to),
   }));
   const tiling = chooseTiling(rowBlocks(options).blockRows, width, options.capabilities);
-  const gathered = attend({ k, options, tiling, block, query, batch }, { groups, ranges });
+  const gathered = attend(
+    { k, options, tiling, block, queries: rowQueries(query, options), batch },
+    { groups, ranges },
+  );
 
   k.if(gathered.holds, () => {
     for (const { row, values, sum } of gathered.rows) {

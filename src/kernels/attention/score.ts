@@ -38,14 +38,14 @@ export interface Scorer {
   readonly peak: Variable;
 }
 
-export function makeScorer({ k, options, tiling, block }: AttentionBody, groups: readonly BoundGroup[]): Scorer {
-  const { lanes, keyColumns, rowVectors, rowVector, headVectors } = tiling;
+export function makeScorer({ k, tiling, block, queries }: AttentionBody, groups: readonly BoundGroup[]): Scorer {
+  const { lanes, keyColumns, rowVectors, rowVector } = tiling;
   const place = lanes === 1 ? k.localId : k.let("scorer", k.localId.div(lanes));
   const rowPlace = k.let("scored_rows", place.div(keyColumns));
   const rows = count(rowVector, (row) => {
     const own = block.split(k.let("row", clampToBlock(block, rowPlace.mul(rowVector).add(row))));
     const tableRow = k.let("table_row", own.tableRow);
-    return { tableRow, query: k.let("query_at", tableRow.mul(options.heads).add(own.head).mul(headVectors)) };
+    return { tableRow, query: k.let("query_at", queries.start(tableRow, own.head)) };
   });
   return {
     scores: rowVectors * keyColumns * lanes === tiling.workgroupSize ? undefined : rowPlace.lt(rowVectors),
@@ -102,7 +102,7 @@ export function visibility(
 
 /** Scores of each of the scorer's keys, a vector over its rows; publishes the highest of them. */
 export function score(
-  { k, options, tiling, query, shared }: AttentionBody,
+  { k, options, tiling, queries: { memory }, shared }: AttentionBody,
   scorer: Scorer,
   mask: (scores: Variable, key: Value) => void,
 ): Variable[] {
@@ -112,7 +112,7 @@ export function score(
   const products = keys.map(() => count(rowVector, () => k.var("products", zero)));
   whereScoring(k, scorer, () => {
     k.for("component", { from: scorer.lane ?? u32(0), to: u32(headVectors), step: lanes }, (component) => {
-      const queries = scorer.queries.map((at) => k.let("q", query.at(at.add(component))));
+      const queries = scorer.queries.map((at) => k.let("q", memory.at(at.add(component))));
       keys.forEach((key, each) => {
         const loaded = k.let("k", shared.tile.at(key.mul(keyStride).add(component)));
         queries.forEach((q, row) => {

@@ -41,7 +41,13 @@ const memoryBudget = 16384;
 /** Scorers with 4 rows × 4 keys keep 16 vectors of sums; more would spill out of the registers. */
 const mostKeysEach = 4;
 
-export function chooseTiling(blockRows: number, width: number, capabilities: Capabilities): Tiling {
+/** @param reserved bytes of workgroup memory that the kernel needs beside the tiles, for a workgroup of a size */
+export function chooseTiling(
+  blockRows: number,
+  width: number,
+  capabilities: Capabilities,
+  reserved: (workgroupSize: number) => number = () => 0,
+): Tiling {
   const { limits, subgroups } = capabilities;
   const vector = headVector(width);
   const headVectors = width / vector;
@@ -68,7 +74,7 @@ export function chooseTiling(blockRows: number, width: number, capabilities: Cap
     const tileVectors = Math.max(keys * (keyStride + headVectors), sums);
     const rows = rowVectors * rowVector;
     const bytes = 4 * (tileVectors * vector + rows * (keys + keyColumns + 2));
-    if (bytes > Math.min(memoryBudget, limits.maxWorkgroupMemory)) continue;
+    if (bytes + reserved(workgroupSize) > Math.min(memoryBudget, limits.maxWorkgroupMemory)) continue;
     let lanes = 1;
     while (subgroups && lanes < subgroups.minSize && 2 * lanes * rowVectors * keyColumns <= workgroupSize) lanes *= 2;
     return {

@@ -1,8 +1,8 @@
 import { buildKernel, f32 } from "../../ir/kernel/builder.js";
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
-import { rowScale } from "../linear/skinny.js";
 import { sumOverWorkgroup } from "../reduce.js";
+import { rowScale } from "../row-factors.js";
 import { flatWorkgroup, rowRange } from "../row-table.js";
 import {
   bindOperands,

@@ -10,25 +10,10 @@ import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import type { FloatType } from "../../ir/kernel/types.js";
 import { belongsTo, type GroupMembers, keyIndex } from "../group-of-row.js";
-import { rowScale } from "../linear/skinny.js";
 import { sumOverWorkgroup } from "../reduce.js";
+import { rowScale } from "../row-factors.js";
 import { keySlots, type Row, type RowTable, rowRange, rowTable } from "../row-table.js";
-
-/** Heads that stand side by side in a row of a source buffer. */
-export interface HeadColumns {
-  /** Index into `sources`. */
-  readonly source: number;
-  /** First column. */
-  readonly offset: number;
-  readonly norm?: {
-    readonly epsilon: number;
-    /** Each head by itself, or all heads of the row together. */
-    readonly over: "head" | "row";
-    /** First entry in `norm_weights`: `width` entries for a head, `heads × width` for a row. */
-    readonly weightAt: number;
-  };
-  readonly rotate: boolean;
-}
+import { type HeadColumns, headAngle } from "./head-columns.js";
 
 export interface StoreKeysOptions {
   /** Columns of each source buffer; they are bound as `source_0`, `source_1`, … */
@@ -144,7 +129,7 @@ function body(k: KernelBuilder, options: StoreKeysOptions): void {
           }
           const half = width / 2;
           k.for("pair", { from: k.localId, to: half, step: workgroupSize }, (pair) => {
-            const { cos, sin } = angleOf(k, token, pair, half, posAngles!, copyAngles);
+            const { cos, sin } = headAngle(k, token, pair, half, posAngles!, copyAngles);
             const a = k.let("a", finished(pair));
             const b = k.let("b", finished(pair.add(half)));
             store(pair, a.mul(cos).sub(b.mul(sin)));
@@ -253,22 +238,4 @@ function scaleOf(
     k.if(here, () => scale.set(rowScale(total.at(0), length, norm.epsilon)));
   }
   return scale;
-}
-
-/** cos and sin of a pair's angle; the share of the copy is added by the addition theorem. */
-function angleOf(
-  k: KernelBuilder,
-  row: Omit<Row, "id">,
-  pair: Value,
-  half: number,
-  posAngles: Memory,
-  copyAngles: Memory | undefined,
-): { cos: Value; sin: Value } {
-  const pos = k.let("pos_angle", posAngles.at(row.pos.mul(half).add(pair)));
-  if (copyAngles === undefined) return { cos: pos.x, sin: pos.y };
-  const copy = k.let("copy_angle", copyAngles.at(row.copy.sub(1).mul(half).add(pair)));
-  return {
-    cos: k.let("cos", pos.x.mul(copy.x).sub(pos.y.mul(copy.y))),
-    sin: k.let("sin", pos.y.mul(copy.x).add(pos.x.mul(copy.y))),
-  };
 }

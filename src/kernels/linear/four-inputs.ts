@@ -31,3 +31,14 @@ export function fourInputs(
   result.set(vector("f32", components));
   return result;
 }
+
+/** Stores four neighbouring elements of a row of floats from `first` on, those that the row has, where `there` holds. */
+export function storeFour(memory: Memory, inputs: number, row: Value, first: Value, there: Value, values: Value): void {
+  const width = vectorWidth(inputs);
+  times(4 / width, (part) => {
+    const index = first.add(part * width);
+    const own = times(width, (component) => values.component(part * width + component));
+    const stored = width === 1 ? own[0]! : vector("f32", own);
+    memory.set(row.mul(inputs / width).add(index.div(width)), stored, { when: there.and(index.lt(inputs)) });
+  });
+}

@@ -26,12 +26,12 @@ import { cellOfC } from "../../ir/kernel/fragments.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { bindPartials } from "../attention/merge.js";
 import { eachOwn } from "../reduce.js";
+import { rowScale } from "../row-factors.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
 import { bandsOf, depthTiles, halfFormat, productRows, rightOperand, tileSide, tileWords } from "./matrix-fragments.js";
 import { describeLinear, type LinearOptions, linearName } from "./options.js";
 import { bindEpilogue } from "./product-epilogue.js";
-import { rowScale } from "./skinny.js";
 
 /** Block sizes that have a kernel; other numbers of rows are rounded up. */
 export const matrixSkinnyRows = [8, 16, 32] as const;

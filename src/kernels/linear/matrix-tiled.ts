@@ -25,12 +25,12 @@ import {
 import { cellOfC } from "../../ir/kernel/fragments.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { widthOf } from "../../ir/kernel/types.js";
+import { rowScale } from "../row-factors.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
 import { bandsOf, depthTiles, halfFormat, productRows, tileSide, tileWords } from "./matrix-fragments.js";
 import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
 import { bindEpilogue } from "./product-epilogue.js";
-import { rowScale } from "./skinny.js";
 
 /** How a workgroup divides a tile of the output among its subgroups. */
 export interface MatrixTile {

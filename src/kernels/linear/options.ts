@@ -29,6 +29,8 @@ export interface LinearOptions {
   readonly norm?: { readonly epsilon: number; readonly weight: boolean };
   /** The input rows still lie in the splits of decode attention, and every workgroup merges them for itself. Skinny kernels only. */
   readonly merge?: AttentionShape;
+  /** The input is a norm that was left undone; the kernel also writes its rows, to `stream`. */
+  readonly deferred?: DeferredInput;
   readonly bias: boolean;
   readonly epilogue: ElementExpression;
   readonly operands: readonly Operand[];
@@ -53,6 +55,7 @@ export function linearName(options: LinearOptions): string {
     "linear",
     norm && (norm.weight ? "norm" : "unit_norm"),
     options.merge && "merge",
+    options.deferred && "deferred",
     matrices > 1 && (matrices === 2 ? "pair" : `of_${matrices}`),
     bias && "bias",
     operands.some(({ name }) => name === "output") && "residual",
@@ -68,11 +71,13 @@ export function linearName(options: LinearOptions): string {
 /** What a linear kernel computes, for its doc comment. */
 export function describeLinear(options: LinearOptions): string {
   const { inputs, outputs, matrices, norm, bias } = options;
-  const input = norm
-    ? "the RMS norm of each input row"
-    : options.merge
-      ? "each row of attention, merged from its splits,"
-      : "each input row";
+  const input = options.deferred
+    ? `each row of the stream, which the first columns' workgroups write down,${norm ? " normed" : ""}`
+    : norm
+      ? "the RMS norm of each input row"
+      : options.merge
+        ? "each row of attention, merged from its splits,"
+        : "each input row";
   const product = matrices > 1 ? `${matrices} matrices of ${outputs} × ${inputs}` : `a ${outputs} × ${inputs} matrix`;
   return `Multiplies ${input} by ${product}${bias ? " and adds the bias" : ""}.`;
 }

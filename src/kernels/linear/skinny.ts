@@ -9,8 +9,6 @@
 import {
   buildKernel,
   constantOf,
-  dot,
-  inverseSqrt,
   type KernelBuilder,
   min,
   select,
@@ -22,8 +20,10 @@ import { bindPartials } from "../attention/merge.js";
 import { headVector } from "../attention/options.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
 import { eachOwn, sumOverWorkgroup } from "../reduce.js";
+import { product, rowFactors, rowScale } from "../row-factors.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
+import { bindDeferred } from "./deferred-input.js";
 import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
 import { wordsOfLoad, wordsOfRow } from "./quantised-weights.js";
 import { bindWeights } from "./weight-reader.js";
@@ -84,7 +84,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
   const columnCount = k.param("column_count");
   const partBase = k.param("part_base");
 
-  const input = bindInput(k, options, vectors);
+  const bound = bindInput(k, options, vectors);
   const weights = bindWeights(k, options, width, partBase, wordsOf(options));
   const normWeight = norm?.weight ? k.read("norm_weight", type, "weight") : undefined;
   const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
@@ -106,6 +106,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
     return weights.row(`weight_row_${place}`, columnBase.add(matrix * outputs).add(firstColumn.add(column)));
   });
 
+  const input = bound.of(inputRows, block.eq(0));
   const sums = times(matrices * columns * rows, (index) => k.var(`sum_${index}`, constantOf("f32", 0)));
   const squares = norm ? times(rows, (row) => k.var(`square_${row}`, constantOf("f32", 0))) : [];
   k.if(firstColumn.lt(columnCount), () => {
@@ -118,7 +119,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
         const inRow = weights.whole ? at : k.let("at_most", min(at, vectors - 1));
         const gain = normWeight && k.let("gain", normWeight.at(inRow));
         for (let row = 0; row < rows; row++) {
-          const read = input(inputRows[row]!, inRow);
+          const read = input.at(row, inRow, weights.whole ? undefined : at.lt(vectors));
           const raw = k.let("x", weights.whole ? read : select(at.lt(vectors), read, 0));
           if (norm) squares[row]!.set(squares[row]!.add(product(raw, raw)));
           const x = gain ? k.let("scaled", raw.mul(gain)) : raw;
@@ -176,21 +177,49 @@ function inputVector({ inputs, merge }: LinearOptions): 1 | 2 | 4 {
   return merge ? headVector(merge.width) : vectorWidth(inputs);
 }
 
-/** Vector `i` of an input row. */
-type ReadInput = (row: Value, i: Value) => Value;
+/** What the workgroup multiplies: vector `i` of one of its rows, by place in the block; `there` is false where it only stands in. */
+interface InputRows {
+  at(row: number, i: Value, there?: Value): Value;
+}
 
-function bindInput(k: KernelBuilder, options: LinearOptions, vectors: number): ReadInput {
-  if (options.merge) return bindPartials(k, options.merge).at;
+interface BoundInput {
+  /** Prepares the rows of a block. Must be reached by the whole workgroup; `first` tells that it computes the first columns. */
+  of(rows: readonly Value[], first: Value): InputRows;
+}
+
+function bindInput(k: KernelBuilder, options: SkinnyLinearOptions, vectors: number): BoundInput {
+  const { merge, deferred, inputs } = options;
+  if (merge) {
+    const partials = bindPartials(k, merge);
+    return { of: (rows) => ({ at: (row, i) => partials.at(rows[row]!, i) }) };
+  }
   const input = k.read("input", vectorOf("f32", inputVector(options)));
-  return (row, i) => input.at(row.mul(vectors).add(i));
-}
+  const stored = (rows: readonly Value[]) => (row: number, i: Value) => input.at(rows[row]!.mul(vectors).add(i));
+  if (deferred === undefined) return { of: (rows) => ({ at: stored(rows) }) };
 
-/** The factor of an RMS norm, from the sum of the squares of a row. */
-export function rowScale(squares: Value, width: number, epsilon: number): Value {
-  return inverseSqrt(squares.div(width).add(epsilon));
-}
-
-/** The sum of the products of the components. */
-export function product(left: Value, right: Value): Value {
-  return left.type === "f32" ? left.mul(right) : dot(left, right);
+  const { finish, stream } = bindDeferred(k, deferred, inputs);
+  return {
+    of: (rows, first) => {
+      const factors = rowFactors(k, rows.length);
+      const rowAt = (place: Value) => rows.reduceRight((rest, row, index) => select(place.eq(index), row, rest));
+      factors.compute(
+        {
+          ...{ count: rows.length, width: inputs, vectors, epsilon: deferred.epsilon },
+          at: (place, i) => input.at(rowAt(place).mul(vectors).add(i)),
+        },
+        0,
+      );
+      k.barrier();
+      const own = times(rows.length, (row) => k.let(`factor_${row}`, factors.memory.at(row)));
+      return {
+        at: (row, i, there) => {
+          const place = k.let("input_at", rows[row]!.mul(vectors).add(i));
+          const x = finish(input.at(place), own[row]!, (memory, of) => memory.at(of === "row" ? place : i));
+          // Each vector has one invocation, which repeats itself for rows beyond the range.
+          stream.set(place, x, { when: there ? first.and(there) : first });
+          return x;
+        },
+      };
+    },
+  };
 }

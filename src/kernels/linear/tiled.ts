@@ -6,14 +6,24 @@
  * applied to the finished sums, as in the skinny kernel; its squares are gathered while the strips are brought in.
  */
 
-import { buildKernel, dot, f32, type KernelBuilder, u32, type Value, vector } from "../../ir/kernel/builder.js";
+import {
+  buildKernel,
+  dot,
+  f32,
+  type KernelBuilder,
+  type Memory,
+  u32,
+  type Value,
+  vector,
+} from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
+import { rowScale } from "../row-factors.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
-import { fourInputs } from "./four-inputs.js";
+import { bindDeferred } from "./deferred-input.js";
+import { fourInputs, storeFour } from "./four-inputs.js";
 import { describeLinear, type LinearOptions, linearName, vectorType, vectorWidth } from "./options.js";
-import { rowScale } from "./skinny.js";
 import { bindWeights } from "./weight-reader.js";
 
 /** Rows and columns of an output tile. */
@@ -39,13 +49,14 @@ export function tiledLinear(options: LinearOptions): Kernel {
 }
 
 function body(k: KernelBuilder, options: LinearOptions): void {
-  const { inputs, outputs, matrices, norm } = options;
+  const { inputs, outputs, matrices, norm, deferred } = options;
   const range = rowRange(k);
   const columnBase = k.param("column_base");
   const columnCount = k.param("column_count");
   const partBase = k.param("part_base");
 
   const input = k.read("input", vectorType("f32", inputs));
+  const undone = deferred && bindDeferred(k, deferred, inputs);
   const weights = bindWeights(k, options, vectorWidth(inputs), partBase);
   const normWeight = norm?.weight ? k.read("norm_weight", vectorType("f32", inputs), "weight") : undefined;
   const bias = options.bias ? k.read("bias", "f32", "weight") : undefined;
@@ -71,9 +82,36 @@ function body(k: KernelBuilder, options: LinearOptions): void {
   const sums = times(matrices * perInvocation * perInvocation, (index) => k.var(`sum_${index}`, f32(0)));
   const squares = norm && k.var("squares", f32(0));
 
+  /** Adds up, over the invocations that bring in one row, what each has found. */
+  const sumOfRow = (own: Value): ((row: Value) => Value) => {
+    inputStrip.set(place, vector("f32", [own, 0, 0, 0]));
+    k.barrier();
+    return (row) => {
+      const part = (index: number) => inputStrip.at(row.mul(stripStride).add(index)).x;
+      return times(stepVectors, part).reduce((a, b) => a.add(b));
+    };
+  };
+  const bring = (name: string, memory: Memory, first: Value, of: "row" | "column" = "row") =>
+    fourInputs(k, name, memory, inputs, of === "row" ? inputRow : u32(0), first, rowThere);
+  const factor = deferred && k.var("branch_factor", f32(0));
+  if (deferred) {
+    const found = k.var("branch_squares", f32(0));
+    k.for("start", { to: u32(inputs), step: 4 * stepVectors }, (start) => {
+      const branch = bring("branch", input, start.add(quarter.mul(4)));
+      found.set(found.add(dot(branch, branch)));
+    });
+    factor!.set(rowScale(sumOfRow(found)(brought), inputs, deferred.epsilon));
+    k.barrier();
+  }
+
   k.for("start", { to: u32(inputs), step: 4 * stepVectors }, (start) => {
     const first = k.let("first", start.add(quarter.mul(4)));
-    const raw = fourInputs(k, "x4", input, inputs, inputRow, first, rowThere);
+    const stored = bring("x4", input, first);
+    const raw = undone ? undone.finish(stored, factor!, (memory, of) => bring("with4", memory, first, of)) : stored;
+    if (undone) {
+      const writes = k.let("writes", k.workgroupId.x.eq(0).and(rowThere));
+      storeFour(undone.stream, inputs, inputRow, first, writes, raw);
+    }
     if (squares) squares.set(squares.add(dot(raw, raw)));
     const gain = normWeight && fourInputs(k, "gain", normWeight, inputs, u32(0), first, rowThere);
     inputStrip.set(place, gain ? raw.mul(gain) : raw);
@@ -114,17 +152,12 @@ function body(k: KernelBuilder, options: LinearOptions): void {
     k.barrier();
   });
 
-  if (squares) inputStrip.set(place, vector("f32", [squares, 0, 0, 0]));
-  if (squares) k.barrier();
-  const squaresOf = (row: Value): Value => {
-    const part = (index: number) => inputStrip.at(row.mul(stripStride).add(index)).x;
-    return times(stepVectors, part).reduce((a, b) => a.add(b));
-  };
+  const squaresOf = squares && sumOfRow(squares);
 
   const columns = times(perInvocation, (j) => k.let(`own_column_${j}`, firstColumn.add(x).add(j * side)));
   for (let i = 0; i < perInvocation; i++) {
     const row = k.let(`own_row_${i}`, y.add(i * side));
-    const scale = norm && k.let(`scale_${i}`, rowScale(squaresOf(row), inputs, norm.epsilon));
+    const scale = norm && k.let(`scale_${i}`, rowScale(squaresOf!(row), inputs, norm.epsilon));
     const tableRow = range.base.add(firstRow).add(row);
     const tableStart = k.let(`table_start_${i}`, tableRow.mul(outputs).add(columnBase));
     const packed = options.outputRows === "packed";

@@ -36,11 +36,10 @@ const unlimited = {
 };
 
 describe("the steps of a layer", () => {
-  it("are seven in decode, of which one runs only where splits are merged by a product or by themselves", () => {
+  it("are six in decode, of which one runs only where splits are merged by a product or by themselves", () => {
     expect(namesOf(stepsOf(manifestOf(), "decode", 0))).toMatchInlineSnapshot(`
       "multiply by q_proj.k_proj.v_proj (input)
-      finish queries and store keys for query (input)
-      attend for attention (query)
+      finish queries and keys, and attend for attention (query)
       merge splits of attention (query)
       merge splits and multiply by o_proj (query)
       multiply by o_proj (query)
