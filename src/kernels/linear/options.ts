@@ -1,10 +1,10 @@
 import { type ValueType, vectorOf } from "../../ir/kernel/builder.js";
 import type { Capabilities } from "../../ir/kernel/capabilities.js";
 import type { FloatType } from "../../ir/kernel/types.js";
+import type { Quantisation } from "../../runtime/manifest.js";
 import type { AttentionShape } from "../attention/options.js";
 import type { ElementExpression, Operand } from "../elementwise/element-expression.js";
 import type { DeferredInput } from "./deferred-input.js";
-import type { Quantisation } from "../../runtime/manifest.js";
 
 /**
  * A product of input rows with one or more weight matrices, with what is fused around it:
