@@ -6,9 +6,10 @@
  */
 import { CallBinder } from "./bind-calls.js";
 import { BufferTable } from "./buffers.js";
+import { assertCuts, assertTokens } from "./check-request.js";
 import type { Command, ComputeDevice, DeviceBuffer, ReadSource, Recording, Runner } from "./compute-device.js";
 import { controlWords, type SequenceWords, sampledIdOffset } from "./control.js";
-import { ContextFull, RequestError } from "./errors.js";
+import { RequestError } from "./errors.js";
 import { evaluate } from "./expr.js";
 import type { Manifest } from "./manifest.js";
 import type { Model } from "./model.js";
@@ -26,6 +27,7 @@ import {
   type TileWords,
 } from "./rows.js";
 import { rowModel, type SessionOptions, type SessionShape, scratchBase } from "./shape.js";
+import { TokenHistory } from "./token-history.js";
 
 /** For debugging; both cost time and change nothing of what is computed. */
 export interface DebugOptions {
@@ -54,13 +56,16 @@ export class Session {
   readonly #poison: Poison | undefined;
   /** Positions that the caches know, per sequence. */
   #lengths: number[];
+  readonly #history: TokenHistory;
+  /** Sequences that were cut back: of their keys, only those that are kept for ever are still there. */
+  readonly #cutBack = new Set<number>();
   /** Tokens sampled per sequence so far; random numbers follow from it. */
   #steps = 0;
   /** The calls of a decode step, which are the same for every step. */
   #decodeStep: Recording | undefined;
   #sampling: Recording | undefined;
-  /** Whether the decode table stands at sampled tokens that no step has read yet. */
-  #sampled = false;
+  /** Waits for the sampled tokens at which the decode table stands, if it does: no step has read them yet. */
+  #sampled: (() => Promise<number[]>) | undefined;
   #closed = false;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -100,6 +105,7 @@ export class Session {
     this.#validate = options.validate ?? false;
     this.#poison = poison;
     this.#lengths = new Array<number>(shape.batch).fill(0);
+    this.#history = new TokenHistory(shape.batch);
     for (const table of manifest.tables) {
       device.write(buffers.get(table.name)!, 0, ropeTable(table, evaluate(table.rows, shape.symbols)));
     }
@@ -118,11 +124,14 @@ export class Session {
   /** Reads one more token per sequence and gives the logits of its position. */
   async decode(ids: readonly number[]): Promise<Float32Array[]> {
     return this.#inTurn(async () => {
-      this.#assertReady(ids.map((id) => [id]));
+      const tokens = ids.map((id) => [id]);
+      this.#assertReady(tokens);
+      if (this.#cutBack.size > 0) return this.#readLogits(await this.#prefill(tokens, { logits: true }));
       const step = await this.#recordStep();
       this.#writeDecodeTable(this.#lengths, ids);
+      this.#history.add(tokens);
       this.#lengths = this.#lengths.map((length) => length + 1);
-      this.#sampled = false;
+      this.#sampled = undefined;
       return this.#readLogits(await this.#runPhase("a decode step", [step], this.#logitsSources()));
     });
   }
@@ -137,9 +146,9 @@ export class Session {
       const calls = callsOfSampling(decodeContext(this.#model, this.shape), values);
       this.#sampling = await this.#runner.record("sampling", this.#binder.bind(calls, "decode"), true);
       const read = await this.#prefill(ids, { sampling: this.#sampling });
-      this.#sampled = true;
       this.#steps++;
-      return this.#readIds(read);
+      this.#sampled = this.#readIds(read);
+      return this.#sampled;
     });
   }
 
@@ -150,11 +159,30 @@ export class Session {
   async decodeAndSample(): Promise<() => Promise<number[]>> {
     return this.#inTurn(async () => {
       this.#assertOpen();
-      if (!this.#sampled) throw new RequestError("there is no sampled token to go on from");
+      if (this.#sampled === undefined) throw new RequestError("there is no sampled token to go on from");
       const recordings = [await this.#recordStep(), this.#sampling!];
+      this.#history.addSampled(this.#sampled);
       this.#lengths = this.#lengths.map((length) => length + 1);
       this.#steps++;
-      return this.#readIds(await this.#runPhase("a decode step", recordings, this.#idSources()));
+      this.#sampled = this.#readIds(await this.#runPhase("a decode step", recordings, this.#idSources()));
+      return this.#sampled;
+    });
+  }
+
+  /**
+   * Goes back to the first `lengths[s]` positions of every sequence s. What comes next goes on from there: keys that are kept for ever are
+   * used again, the others that it needs are computed anew. A sequence cut to 0 begins afresh; one that keeps its length loses nothing.
+   */
+  async cut(lengths: readonly number[]): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#assertOpen();
+      assertCuts(lengths, this.#lengths);
+      await this.#history.cut(lengths);
+      for (const [sequence, length] of lengths.entries()) {
+        if (length < this.#lengths[sequence]!) this.#cutBack.add(sequence);
+      }
+      this.#lengths = [...lengths];
+      this.#sampled = undefined;
     });
   }
 
@@ -181,27 +209,7 @@ export class Session {
 
   #assertReady(ids: readonly ArrayLike<number>[]): void {
     this.#assertOpen();
-    const { batch, context } = this.shape;
-    if (ids.length !== batch) {
-      throw new RequestError(`${ids.length} sequences are given and the session has ${batch}`, {
-        details: { given: ids.length, batch },
-      });
-    }
-    const { vocab } = this.manifest.model;
-    for (const [sequence, tokens] of ids.entries()) {
-      if (tokens.length === 0)
-        throw new RequestError(`sequence ${sequence} is given no token`, { details: { sequence } });
-      const needed = this.#lengths[sequence]! + tokens.length;
-      if (needed > context) throw new ContextFull(context, needed);
-      for (let at = 0; at < tokens.length; at++) {
-        const id = tokens[at]!;
-        if (!Number.isInteger(id) || id < 0 || id >= vocab) {
-          throw new RequestError(`token ${at} of sequence ${sequence} is ${id}, and ids run from 0 to ${vocab - 1}`, {
-            details: { sequence, at, id, vocab },
-          });
-        }
-      }
-    }
+    assertTokens(ids, this.#lengths, this.shape, this.manifest.model.vocab);
   }
 
   /** Submits all slices; the last slice of every sequence is in the last round, which predicts. */
@@ -210,21 +218,14 @@ export class Session {
     last: { readonly logits?: boolean; readonly sampling?: Recording },
   ): Promise<() => Promise<ArrayBuffer>> {
     this.#assertReady(ids);
-    const { slice: longest, maxRows, batch } = this.shape;
-    const cut = ids.map((tokens, sequence) =>
-      cutIntoSlices(
-        this.#rows,
-        { sequence, start: this.#lengths[sequence]!, ids: tokens },
-        longest,
-        Math.floor(maxRows / batch),
-      ),
-    );
-    const rounds = Math.max(...cut.map((parts) => parts.length));
+    this.#history.add(ids);
+    const slices = await this.#slicesOf(ids);
+    const rounds = Math.max(...slices.map((parts) => parts.length));
     for (let round = 0; round < rounds - 1; round++) {
-      const parts = cut.flatMap((parts) => (round < parts.length - 1 ? [parts[round]!] : []));
+      const parts = slices.flatMap((parts) => (round < parts.length - 1 ? [parts[round]!] : []));
       await this.#runPhase("a prefill slice", [await this.#recordSlice(parts, false)], []);
     }
-    const parts = cut.map((parts) => parts.at(-1)!);
+    const parts = slices.map((parts) => parts.at(-1)!);
     const slice = await this.#recordSlice(parts, true);
     const newest = ids.map((tokens) => tokens[tokens.length - 1]!);
     // Sampling advances the decode table by one step, so it has to stand at the newest token.
@@ -232,25 +233,41 @@ export class Session {
       this.#lengths.map((length) => length - 1),
       newest,
     );
-    this.#sampled = false;
+    this.#sampled = undefined;
     const { logits, sampling } = last;
     const recordings = sampling === undefined ? [slice] : [slice, sampling];
     const reads = [...(logits ? this.#logitsSources() : []), ...(sampling ? this.#idSources() : [])];
     return this.#runPhase("a prefill slice", recordings, reads);
   }
 
+  /** The slices in which each sequence is given what it goes on with; after a cut they begin where something is to be computed anew. */
+  async #slicesOf(ids: readonly ArrayLike<number>[]): Promise<SlicePart[][]> {
+    const { slice, maxRows, batch } = this.shape;
+    const slices: SlicePart[][] = [];
+    for (const [sequence, tokens] of ids.entries()) {
+      const start = this.#lengths[sequence]!;
+      const prompt = this.#cutBack.has(sequence)
+        ? { sequence, start, resumesAt: 0, ids: await this.#history.idsOf(sequence) }
+        : { sequence, start, ids: tokens };
+      slices.push(cutIntoSlices(this.#rows, prompt, slice, Math.floor(maxRows / batch)));
+    }
+    this.#cutBack.clear();
+    return slices;
+  }
+
   /** Records the calls of a slice and writes its control buffer; the lengths advance. */
   async #recordSlice(parts: readonly SlicePart[], head: boolean): Promise<Recording> {
     const { manifest, shape } = this;
-    const starts = this.#lengths;
+    const starts = [...this.#lengths];
     const lengths = [...starts];
-    for (const { sequence, start, ids } of parts) lengths[sequence] = start + ids.length;
+    for (const { sequence, start, ids } of parts) {
+      starts[sequence] = start;
+      lengths[sequence] = start + ids.length;
+    }
 
     const table = prefillTable(this.#rows, parts);
     const tiles = tilesOfPrefill(manifest, table);
-    const n = Math.max(...lengths);
-    const start = Math.max(...parts.map((part) => part.start));
-    const context = prefillContext(this.#model, shape, table, tiles, n, start);
+    const context = prefillContext(this.#model, shape, table, tiles, Math.max(...lengths), Math.max(...starts));
     const calls = this.#binder.bind(callsOfPhase(context, { head }), "prefill");
     const recording = await this.#runner.record("prefill", calls, false);
     const sequences = starts.map((start, sequence) => ({
@@ -338,7 +355,12 @@ export class Session {
     return this.#lengths.map((_, sequence) => all.slice(sequence * vocab, (sequence + 1) * vocab));
   }
 
+  /** Reads once, however often it is asked. */
   #readIds(wait: () => Promise<ArrayBuffer>): () => Promise<number[]> {
-    return async () => Array.from(new Int32Array(await wait()));
+    let ids: Promise<number[]> | undefined;
+    return () => {
+      ids ??= wait().then((bytes) => Array.from(new Int32Array(bytes)));
+      return ids;
+    };
   }
 }

@@ -1,21 +1,16 @@
 /** The consistency laws on a WebGPU device: a handful of random models, ragged batches, poison, and what a step costs. */
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { memorySource } from "../../src/runtime/byte-source.js";
-import { openSafetensors } from "../../src/runtime/checkpoint.js";
-import { type Device, openDevice } from "../../src/runtime/webgpu/device.js";
-import { bytesOf } from "../../src/runtime/dtype.js";
-import { loadModel, type Model } from "../../src/runtime/model.js";
 import { findAdapter } from "../../src/runtime/node/adapter.js";
-import { tensorName } from "../../src/runtime/packing.js";
-import { writeSafetensors } from "../../src/runtime/safetensors.js";
-import type { OpenOptions } from "../../src/runtime/session.js";
+import { type Device, openDevice } from "../../src/runtime/webgpu/device.js";
+import { loadOn, run, textOf } from "./on-device.js";
 import {
   bases,
   blockOf,
   type CompiledSmall,
   compileSmall,
   differenceAt,
+  lawModels,
   relations,
   usualBase,
 } from "./small-models.js";
@@ -34,55 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => device.close());
 
-async function load(model: CompiledSmall, on = device): Promise<Model> {
-  const { manifest, texts, weights } = model;
-  const names = new Set<string>();
-  for (const { sources, perLayer, layers } of manifest.weights) {
-    const own = perLayer ? (layers ?? Array.from({ length: manifest.model.layers }, (_, layer) => layer)) : [undefined];
-    for (const { tensor } of sources) for (const layer of own) names.add(tensorName(tensor, layer));
-  }
-  const tensors = [...names].flatMap((name) => {
-    const tensor = optional(() => weights(name));
-    if (tensor === undefined) return [];
-    return [{ name, dtype: "F32" as const, shape: tensor.shape, bytes: bytesOf(Float32Array.from(tensor.data)) }];
-  });
-  const checkpoint = await openSafetensors(memorySource(writeSafetensors(tensors, {})));
-  const readText = async (file: string) => texts.get(file)!;
-  return loadModel(on, { manifest, readText, checkpoint });
-}
-
-/** Biases that a concatenation takes as zeros are in no checkpoint. */
-function optional<T>(get: () => T): T | undefined {
-  try {
-    return get();
-  } catch {
-    return undefined;
-  }
-}
-
-/** Logits after the prompts, in two pieces each, and after every continued token. */
-async function run(
-  model: Model,
-  texts: readonly number[][],
-  cuts: readonly (readonly [number, number])[],
-  options: Partial<OpenOptions>,
-) {
-  const context = Math.max(...texts.map(({ length }) => length));
-  const session = await model.openSession({ batch: texts.length, context, ...options });
-  try {
-    await session.prefill(texts.map((ids, index) => ids.slice(0, cuts[index]![0])));
-    const steps = [await session.prefill(texts.map((ids, index) => ids.slice(cuts[index]![0], cuts[index]![1])))];
-    const rest = Math.min(...texts.map(({ length }, index) => length - cuts[index]![1]));
-    for (let step = 0; step < rest; step++) {
-      steps.push(await session.decode(texts.map((ids, index) => ids[cuts[index]![1] + step]!)));
-    }
-    return steps;
-  } finally {
-    session.close();
-  }
-}
-
-const textOf = (length: number, vocab: number) => Array.from({ length }, (_, at) => (at * at * 3 + at * 5 + 1) % vocab);
+const load = (small: CompiledSmall, on = device) => loadOn(on, small);
 
 describe("on a WebGPU device", () => {
   it("random models give the dense logits for sequences that stand at different places of their chunks", async () => {
@@ -121,6 +68,36 @@ describe("on a WebGPU device", () => {
     const plain = await run(model, texts, cuts, { slice: 3 });
     expect(await run(model, texts, cuts, { slice: 3, poison: true })).toEqual(plain);
     model.close();
+  });
+
+  it("sequences cut back to any position go on as fresh ones do", async () => {
+    const some = lawModels.filter((_, index) => index % 3 === 0);
+    for (const [name, phd] of some) {
+      const small = compileSmall(usualBase, phd);
+      const model = await load(small);
+      const session = await model.openSession({ batch: 2, context: 30, slice: 3 });
+      let texts = [7, 11].map((length) => textOf(length, usualBase.vocab_size));
+      await session.prefill(texts);
+      for (const lengths of [
+        [7, 5],
+        [2, 0],
+        [3, 4],
+      ]) {
+        await session.cut(lengths);
+        const more = [textOf(4, 7), textOf(6, 5)];
+        texts = lengths.map((length, sequence) => [...texts[sequence]!.slice(0, length), ...more[sequence]!, 3]);
+        const steps = [await session.prefill(more), await session.decode([3, 3])];
+        for (const [sequence, ids] of texts.entries()) {
+          const dense = small.dense(ids);
+          for (const [step, logits] of steps.entries()) {
+            const about = `${name}, sequence ${sequence} cut to ${lengths[sequence]}, step ${step}`;
+            expect(differenceAt(dense, ids.length - 2 + step, logits[sequence]!), about).toBeLessThan(tolerance);
+          }
+        }
+      }
+      session.close();
+      model.close();
+    }
   });
 
   it("a step of a compiled model is one submit with one pass, and reads four bytes per sequence", async () => {
