@@ -60,17 +60,13 @@ async function withModel(folder, device, { quantize, group }, size, use) {
 async function foretell(folder, device, format, all) {
   const size = { batch: Math.min(batch, all.length), context: all[0].length };
   return withModel(folder, device, format, size, async (model) => {
-    let [total, tokens, likeliest] = [0, 0, []];
+    const read = [];
     for (let first = 0; first < all.length; first += size.batch) {
       const session = await model.openSession(size);
-      const part = await surprise(session, all.slice(first, first + size.batch));
+      read.push(...(await surprise(session, all.slice(first, first + size.batch))));
       session.close();
-      total += part.total;
-      tokens += part.tokens;
-      likeliest = [...likeliest, ...part.likeliest];
     }
-    const bytes = explain(model.program, length).decode_bytes.value;
-    return { perplexity: perplexity({ total, tokens }), likeliest, bytes, device: model.device.name };
+    return { read, bytes: explain(model.program, length).decode_bytes.value, device: model.device.name };
   });
 }
 
@@ -79,17 +75,17 @@ async function shakespeare(name, all) {
   const rows = [];
   for (const format of formats) {
     const found = await foretell(folder, "webgpu", format, all);
-    const few = all.slice(0, interpreted);
-    const onDevice = await foretell(folder, "webgpu", format, few);
-    const exact = await foretell(folder, "cpu", format, few);
-    const [first = found] = rows;
-    const change = found.perplexity / first.perplexity - 1;
+    const exact = await foretell(folder, "cpu", format, all.slice(0, interpreted));
+    const onDevice = perplexity(found.read.slice(0, interpreted));
+    const own = perplexity(found.read);
+    const [first = { perplexity: own }] = rows;
+    const change = own / first.perplexity - 1;
     rows.push({
       format: format.name,
-      perplexity: found.perplexity,
+      perplexity: own,
       change,
       withinLimit: format.quantize === undefined || change <= limits[format.quantize],
-      interpreterDiffers: Math.abs(onDevice.perplexity / exact.perplexity - 1),
+      interpreterDiffers: Math.abs(onDevice / perplexity(exact.read) - 1),
       bytesPerStep: found.bytes,
       device: found.device,
     });
@@ -110,12 +106,12 @@ async function stories() {
   await golden.close();
   const rows = [];
   for (const format of formats) {
-    const read = await Promise.all([]);
-    for (const ids of runs) read.push(await foretell(folder, "webgpu", format, [ids]));
-    const likeliest = read.flatMap(({ likeliest: [all] }) => all);
+    const found = [];
+    for (const ids of runs) found.push(await foretell(folder, "webgpu", format, [ids]));
+    const likeliest = found.flatMap(({ read: [text] }) => text.likeliest);
     const [first = { likeliest }] = rows;
     const same = likeliest.filter((id, at) => id === first.likeliest[at]).length;
-    rows.push({ format: format.name, likeliest, sameToken: same / likeliest.length, bytesPerStep: read[0].bytes });
+    rows.push({ format: format.name, likeliest, sameToken: same / likeliest.length, bytesPerStep: found[0].bytes });
     console.log("stories260k", format.name, rows.at(-1).sameToken);
   }
   return rows.map(({ likeliest: _, ...row }) => row);
