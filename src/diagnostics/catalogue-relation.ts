@@ -86,6 +86,19 @@ export const relationDiagnostics = defineDiagnostics({
     hint: () =>
       "Chunks that are whole positions (`q.pos div C`) are cheap to analyse; chunks that cut through a position are not.",
   },
+  undecided: {
+    code: "PHD0408",
+    severity: "warning",
+    title: "Something about the relation could not be decided",
+    explanation: [
+      "Whether every row that is needed sees a key, and whether every copy has an effect, follows from exact integer reasoning through all layers. For this relation that takes more work than the compiler allows, and the first positions of a sequence, which it then looked at one by one, show no example either.",
+      "The model compiles. A row that sees no key would get zeros from attention; a copy without an effect would be computed for nothing.",
+    ].join("\n\n"),
+    example: "attend q -> k when k.pos <= q.pos and (q.pos * 7 + k.pos * 5) mod 97 < (q.pos * 3 + k.pos * 11) mod 89",
+    message: (data: { question: string; term?: string }) =>
+      `It could not be decided whether ${data.question}${data.term === undefined ? "" : `; the costly term is \`${data.term}\``}`,
+    hint: () => "Let every token see itself (`or k.pos == q.pos and k.copy == q.copy`), and use fewer `div` and `mod`.",
+  },
   integersTooLarge: {
     code: "PHD0406",
     title: "The relation needs integers of 2^53 and more",

@@ -2,23 +2,34 @@
  * What cannot be meant by a relation, proved by the algebra and reported with a concrete example.
  *
  * Three checks: no query sees a key of a later step; every row that a prediction depends on sees some key; every copy is part of
- * some prediction. Keys of later copies of the same position are no error: a step computes all copies of its position layer by layer.
+ * some prediction. What a relation is too costly to decide is said. Keys of later copies of the same position are no error: a step computes all copies of its position layer by layer.
  */
 import { relationDiagnostics } from "../../diagnostics/catalogue-relation.js";
 import { label } from "../../diagnostics/define.js";
 import type { Diagnostic, Label } from "../../diagnostics/diagnostic.js";
 import { constant, variable } from "../../ir/relation/affine.js";
 import { setOfPredicate } from "../../ir/relation/from-predicate.js";
-import { atMost, intersect, isEmpty, less, project, simplify, subtract, where } from "../../ir/relation/integer-set.js";
-import type { Predicate } from "../../ir/relation/predicate.js";
+import {
+  atMost,
+  type IntegerSet,
+  intersect,
+  isEmpty,
+  less,
+  project,
+  simplify,
+  subtract,
+  where,
+} from "../../ir/relation/integer-set.js";
+import type { Predicate, Token } from "../../ir/relation/predicate.js";
 import { samplePoint } from "../../ir/relation/sample.js";
 import { attempt } from "../../ir/relation/work.js";
 import { alternativesOf } from "./alternatives.js";
-import { withinBudget } from "./analysis-budget.js";
+import { costliestTerm, withinBudget } from "./analysis-budget.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { copiesOf } from "./copies-of.js";
-import { DemandAnalysis, type GroupRows } from "./demand.js";
-import { asKeys, sizeOf } from "./group-relation.js";
+import { DemandAnalysis, type GroupRows, remember } from "./demand.js";
+import { FewPositions } from "./few-positions.js";
+import { allRows, asKeys, sizeOf } from "./group-relation.js";
 import { type KeyGroup, wholeGroups } from "./group-tokens.js";
 
 const COORDINATES = ["q.pos", "q.copy", "k.pos", "k.copy"] as const;
@@ -31,13 +42,26 @@ export function checkRelation(system: AttentionSystem): Diagnostic[] {
   // Demand follows the relation backwards; with keys of later steps in it, it would not mean anything.
   if (future.length > 0) return future;
   const analysis = new DemandAnalysis(system, wholeGroups(system));
-  const found = attempt(UNITS, () => [...seesNothing(analysis), ...unusedCopies(analysis)]) ?? [];
-  // Rows that only seem to be demanded are no reason to complain.
-  return analysis.approximation === undefined ? found : [];
+  const few = once(() => new FewPositions(system));
+  return [...seesNothing(analysis, few), ...unusedCopies(analysis, few)];
 }
 
-/** Work after which rows that see nothing are not looked for. */
-const UNITS = 1_000_000;
+/** Work on one step after which a question about rows is answered by examples, or not at all. */
+const UNITS = 200_000;
+
+function once<T>(compute: () => T): () => T {
+  let value: { readonly is: T } | undefined;
+  return () => {
+    value ??= { is: compute() };
+    return value.is;
+  };
+}
+
+function undecided(system: AttentionSystem, question: string): Diagnostic {
+  const costly = costliestTerm(system.predicates);
+  const labels = costly?.span === undefined ? [] : [label(costly.span, "this term is costly")];
+  return relationDiagnostics.undecided({ question, term: costly?.text }, ...labels);
+}
 
 /** The layers that use a relation, if not all layers with attention do. */
 function onlyLayer(system: AttentionSystem, predicate: number): number | undefined {
@@ -66,13 +90,18 @@ function seesLaterStep(system: AttentionSystem, predicate: Predicate, index: num
   return [];
 }
 
-/** One report per relation: the first layer from below where a demanded row is empty. */
-function seesNothing(analysis: DemandAnalysis): Diagnostic[] {
-  const { system, groups } = analysis;
+/**
+ * One report per relation: the first layer from below where a demanded row is empty. Where demand is not exact, a row that only seems to be
+ * demanded is no reason to complain; then an example among the first positions decides, or it is said that nothing did.
+ */
+function seesNothing(analysis: DemandAnalysis, few: () => FewPositions): Diagnostic[] {
+  const { system } = analysis;
   const steady = analysis.steadyLayers();
+  const blind = new Map<string, readonly Around[]>();
   const checked = new Map<Predicate, Set<GroupRows>>();
   const reported = new Set<Predicate>();
-  return system.layers.flatMap((index, layer) => {
+  let isOpen = false;
+  const reports = system.layers.flatMap((index, layer) => {
     if (index === undefined) return [];
     const predicate = system.predicates[index]!;
     const { queries } = steady[layer]!;
@@ -80,23 +109,59 @@ function seesNothing(analysis: DemandAnalysis): Diagnostic[] {
     checked.set(predicate, known);
     if (reported.has(predicate) || known.has(queries)) return [];
     known.add(queries);
-    const query = firstBlindQuery(analysis, predicate, queries);
-    if (query === undefined) return [];
+    const rows = remember(blind, String(index), () =>
+      analysis.groups.map((group) => blindRows(analysis, predicate, group)),
+    );
+    const found = attempt(UNITS, () => ({ query: firstDemanded(analysis, rows, queries) }));
+    if (found !== undefined && found.query === undefined) return [];
+    const isExact = found !== undefined && rows.every(({ isExact }) => isExact) && analysis.approximation === undefined;
+    const query = isExact ? found.query : few().blindQuery(layer);
+    if (query === undefined) {
+      isOpen = true;
+      return [];
+    }
     reported.add(predicate);
     const data = { query, layer: onlyLayer(system, index) };
     return [relationDiagnostics.seesNothing(data, ...labelsOf(predicate, "none of this holds for any key"))];
   });
+  if (!isOpen || reports.length > 0) return reports;
+  return [undecided(system, "every row that a prediction depends on sees a key")];
+}
 
-  function firstBlindQuery(of: DemandAnalysis, predicate: Predicate, queries: GroupRows) {
-    for (const [g, group] of groups.entries()) {
-      const seeing = groups.flatMap((keys) => project(of.relation(predicate, group, keys), ["k.row"]));
-      const blind = subtract(queries[g]!, asKeys(simplify(seeing)));
-      if (isEmpty(blind)) continue;
-      const row = samplePoint(blind, ["k.row"])?.["k.row"];
-      if (row !== undefined) return tokenOf(group, row);
-    }
-    return undefined;
+/** Rows over `k.row`: those in question, or more. */
+interface Around {
+  readonly rows: IntegerSet;
+  readonly isExact: boolean;
+}
+
+/**
+ * The rows of a group that see no key. Alternatives of the relation are taken one by one, cheap ones first: most often a row sees itself, and
+ * then nothing else matters.
+ */
+function blindRows(analysis: DemandAnalysis, predicate: Predicate, group: KeyGroup): Around {
+  let rows = allRows(group);
+  let open = alternativesOf(predicate).flatMap((alternative) => analysis.groups.map((keys) => ({ alternative, keys })));
+  for (const units of [UNITS / 20, UNITS]) {
+    open = open.filter(({ alternative, keys }) => {
+      if (isEmpty(rows)) return false;
+      const left = attempt(units, () => {
+        const seeing = project(analysis.relation(alternative, group, keys), ["k.row"]);
+        return simplify(subtract(rows, asKeys(simplify(seeing))));
+      });
+      rows = left ?? rows;
+      return left === undefined;
+    });
   }
+  return { rows, isExact: open.length === 0 };
+}
+
+function firstDemanded({ groups }: DemandAnalysis, rows: readonly Around[], queries: GroupRows): Token | undefined {
+  for (const [g, group] of groups.entries()) {
+    const demanded = intersect(queries[g]!, rows[g]!.rows);
+    const row = isEmpty(demanded) ? undefined : samplePoint(demanded, ["k.row"])?.["k.row"];
+    if (row !== undefined) return tokenOf(group, row);
+  }
+  return undefined;
 }
 
 function tokenOf(group: KeyGroup, row: number) {
@@ -104,20 +169,35 @@ function tokenOf(group: KeyGroup, row: number) {
   return { pos, copy: group.firstCopy + row - pos * sizeOf(group) };
 }
 
-/** Runs of copies of which no row is ever computed. */
-function unusedCopies(analysis: DemandAnalysis): Diagnostic[] {
+/** Runs of copies of which no row is ever computed. What is not in a set around the demanded rows is not in that of the demanded ones. */
+function unusedCopies(analysis: DemandAnalysis, few: () => FewPositions): Diagnostic[] {
   const { system, groups } = analysis;
-  const { queries, keys } = analysis.steadyLayers()[0] ?? { queries: [], keys: [] };
-  if (queries.length === 0) return [];
-  const used = groups.flatMap((group, g) => [...copiesOf(group, queries[g]!), ...copiesOf(group, keys[g]!)]);
-  const reports: Diagnostic[] = [];
+  const [first] = analysis.steadyLayers();
+  if (first === undefined) return [];
+  const mentioned = attempt(UNITS, () =>
+    groups.flatMap((group, g) => [...copiesOf(group, first.queries[g]!), ...copiesOf(group, first.keys[g]!)]),
+  );
+  const perhapsUsed = mentioned ?? [[1, system.copies] as const];
+  const reports = copiesOutside(perhapsUsed, system.copies).map((run) => relationDiagnostics.unusedCopy(run));
+  if (mentioned !== undefined && analysis.approximation === undefined) return reports;
+  const used = [...few().usedCopies()].map((copy) => [copy, copy] as const);
+  const decided = copiesOutside(perhapsUsed, system.copies).map((run) => [run.first, run.last] as const);
+  const open = copiesOutside([...used, ...decided], system.copies).map((run) =>
+    run.first === run.last ? `copy ${run.first}` : `copies ${run.first} to ${run.last}`,
+  );
+  return open.length === 0 ? reports : [...reports, undecided(system, `a prediction depends on ${open.join(", ")}`)];
+}
+
+/** Runs of copies from 1 to `copies` that are in none of the intervals. */
+function copiesOutside(intervals: readonly (readonly [number, number])[], copies: number) {
+  const runs: { readonly first: number; readonly last: number }[] = [];
   let next = 1;
-  for (const [first, last] of used.sort((a, b) => a[0] - b[0])) {
-    if (first > next) reports.push(relationDiagnostics.unusedCopy({ first: next, last: first - 1 }));
+  for (const [first, last] of [...intervals].sort((a, b) => a[0] - b[0])) {
+    if (first > next) runs.push({ first: next, last: first - 1 });
     next = Math.max(next, last + 1);
   }
-  if (next <= system.copies) reports.push(relationDiagnostics.unusedCopy({ first: next, last: system.copies }));
-  return reports;
+  if (next <= copies) runs.push({ first: next, last: copies });
+  return runs;
 }
 
 function labelsOf({ span }: Predicate, text: string): Label[] {
