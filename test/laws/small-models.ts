@@ -13,6 +13,7 @@ import type { Graph } from "../../src/ir/graph/ops.js";
 import { portableCapabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
 import { lowerModel } from "../../src/lower/lower-model.js";
+import { textsOf } from "../../src/package/texts.js";
 import { runPasses } from "../../src/passes/pass.js";
 import { graphPipeline } from "../../src/passes/pipeline.js";
 import { repeatTokens } from "../../src/passes/tokens/repeat-tokens.js";
@@ -200,14 +201,14 @@ export interface CompiledSmall {
 export const compileOptions: CompileOptions = { target: "webgpu", dtype: "f32", capabilities: portableCapabilities };
 
 /** From text to kernels. */
-export function compileSmall(base: Base, phd: PhdBlock): CompiledSmall {
-  const { program, diagnostics } = compileSource(sourceOf(base, phd), compileOptions);
+export function compileSmall(base: Base, phd: PhdBlock, options: CompileOptions = compileOptions): CompiledSmall {
+  const { program, diagnostics } = compileSource(sourceOf(base, phd), options);
   if (program === undefined) throw new Error(diagnostics.map(({ message }) => message).join("; "));
   const { lowered, weights } = lowerSmall(base, phd);
   const graph = runPasses([repeatTokens], lowered);
   return {
     ...{ manifest: program.manifest, kernels: program.kernelPrograms, weights },
-    texts: new Map(program.kernels.map(({ info, text }) => [info.file, text])),
+    texts: textsOf(program),
     dense: (ids) => denseForward(graph, weights, ids),
   };
 }

@@ -38,6 +38,40 @@ export async function exerciseInNode(
 /** Mesa's driver where the system has it: Deno's wgpu takes it, and it is another implementation than SwiftShader. */
 const lavapipe = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
 
+/** A module that the stand-in for the CUDA driver loads, and the texts of the kernels in it, by name. */
+export interface CompiledTexts {
+  readonly file: string;
+  readonly texts: Readonly<Record<string, string>>;
+}
+
+/** Through a driver library and modules that were compiled for it before: a package has no compiler of its own but NVRTC. */
+export async function exerciseOnCuda(
+  folder: string,
+  prompt: readonly number[],
+  maxTokens: number,
+  driver: string,
+  compiled: readonly CompiledTexts[],
+): Promise<ExerciseResult & { readonly left: unknown }> {
+  const url = JSON.stringify(pathToFileURL(folder).href);
+  const script = `
+    import { readFile } from "node:fs/promises";
+    import { openDevice } from ${JSON.stringify(pathToFileURL(`${folder}/model.js`).href)};
+    import { exerciseOn } from ${JSON.stringify(exerciseUrl)};
+    const compiled = ${JSON.stringify(compiled)};
+    const build = async ({ kernels }) => {
+      const holds = ({ texts }) => kernels.every(({ info, text }) => texts[info.name] === text);
+      const image = new Uint8Array(await readFile(compiled.find(holds).file));
+      return [{ kernels: kernels.map(({ info }) => info.name), image }];
+    };
+    const device = openDevice({ driver: ${JSON.stringify(driver)}, builders: [{ name: "the test", build }] });
+    const result = await exerciseOn(device, ${url}, ${JSON.stringify(prompt)}, ${maxTokens});
+    device.close();
+    console.log(JSON.stringify({ ...result, left: device.resources }));`;
+  return (await finish(process.execPath, ["--input-type=module", "--eval", script], {})) as ExerciseResult & {
+    readonly left: unknown;
+  };
+}
+
 export async function exerciseInDeno(
   folder: string,
   prompt: readonly number[],
