@@ -87,16 +87,7 @@ function sourceFolder(): string {
 }
 
 /** Signed integers wrap, as on a device, and products are not contracted with sums where the text does not ask for it. */
-const commonFlags = [
-  "-std=c++17",
-  "-O1",
-  "-fPIC",
-  "-fwrapv",
-  "-fno-strict-aliasing",
-  "-ffp-contract=off",
-  "-w",
-  "-fmax-errors=3",
-];
+const commonFlags = ["-std=c++17", "-O1", "-fPIC", "-fwrapv", "-fno-strict-aliasing", "-ffp-contract=off", "-w"];
 
 /**
  * The path of the shared object that `units`, some of the files, make; compiled now if it was not before. Processes may do this at the
@@ -183,7 +174,8 @@ async function call(compiler: string, args: readonly string[]): Promise<void> {
     await run(compiler, [...args], { maxBuffer: 64 * 1024 * 1024 });
   } catch (cause) {
     const { stderr = "" } = cause as { readonly stderr?: string };
-    throw new DeviceError(`${compiler} refuses the emulated kernels:\n${stderr}`, { details: { compiler } });
+    const firstWords = stderr.split("\n").slice(0, 20).join("\n");
+    throw new DeviceError(`${compiler} refuses the emulated kernels:\n${firstWords}`, { details: { compiler } });
   }
 }
 
