@@ -27,6 +27,8 @@ export interface Observed {
   readonly submissions: number;
   /** Bytes that were read back. */
   readonly readBytes: number;
+  /** Bytes that the host wrote to the device. */
+  readonly writtenBytes: number;
 }
 
 export class ObservedDevice implements ComputeDevice {
@@ -38,6 +40,7 @@ export class ObservedDevice implements ComputeDevice {
   #slices: (readonly BoundCall[])[] = [];
   #submissions = 0;
   #readBytes = 0;
+  #writtenBytes = 0;
 
   constructor(device: ComputeDevice) {
     this.device = device;
@@ -52,6 +55,7 @@ export class ObservedDevice implements ComputeDevice {
       slices: this.#slices,
       submissions: this.#submissions,
       readBytes: this.#readBytes,
+      writtenBytes: this.#writtenBytes,
     };
   }
 
@@ -60,6 +64,7 @@ export class ObservedDevice implements ComputeDevice {
     this.#slices = [];
     this.#submissions = 0;
     this.#readBytes = 0;
+    this.#writtenBytes = 0;
   }
 
   freeMemory(): number | undefined {
@@ -79,6 +84,7 @@ export class ObservedDevice implements ComputeDevice {
   }
 
   write(buffer: DeviceBuffer, offset: number, bytes: ArrayBufferView<ArrayBuffer>): void {
+    this.#writtenBytes += bytes.byteLength;
     this.device.write(buffer, offset, bytes);
   }
 
