@@ -13,6 +13,7 @@ import type { Graph } from "./ir/graph/ops.js";
 import { type Capabilities, portableCapabilities } from "./ir/kernel/capabilities.js";
 import type { Kernel } from "./ir/kernel/kernel.js";
 import type { FloatType } from "./ir/kernel/types.js";
+import type { Tuning } from "./kernels/tuning.js";
 import { lowerModel } from "./lower/lower-model.js";
 import { analyseTokens, type TokenFacts } from "./passes/analyse-tokens.js";
 import { checkTokens } from "./passes/check-tokens.js";
@@ -35,6 +36,8 @@ export interface CompileOptions {
   /** Weights of products are small integers; `dtype` is the type of everything else. */
   readonly quantise?: Quantisation;
   /** What the device can do that the kernels will run on; what every device of the target can unless given. */
+  /** Parameters of kernels that were measured on a device; the rest, and all of them unless given, have their defaults. */
+  readonly tuning?: Partial<Tuning>;
   readonly capabilities?: Capabilities;
   /** Sees the graph after every pass. */
   readonly trace?: PassTrace;

@@ -53,8 +53,8 @@ export interface SessionShape {
 export const elementBytes: Readonly<Record<Element, number>> = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4 };
 
 const longestSlice = 512;
-/** Keys that one workgroup of decode attention takes when it is not told: enough to hide that their merge costs a pass. */
-const keysPerSplit = 256;
+/** Keys that one workgroup of decode attention takes where the manifest's constants have no `keys_per_split`. */
+const usualKeysPerSplit = 256;
 const mostSplits = 32;
 
 export const storeName = (layer: number, group: string) => `keys of ${group} in layer ${layer}`;
@@ -126,7 +126,10 @@ function shapeOf(
   const { groups, rows } = manifest;
   const copies = rows.decode.order.length;
   const maxRows = batch * Math.max(copies, countRows(model, 0, slice));
-  const usualSplits = Math.min(mostSplits, Math.ceil(context / keysPerSplit));
+  const usualSplits = Math.min(
+    mostSplits,
+    Math.ceil(context / (manifest.constants["keys_per_split"] ?? usualKeysPerSplit)),
+  );
   const splits = options.splits ?? clampToSymbol(manifest, "splits", usualSplits);
   const symbols = { ...manifest.constants, batch, context, slice, splits, max_rows: maxRows };
 

@@ -9,6 +9,7 @@ import { matrixTiledLinear, matrixTileSize } from "../kernels/linear/matrix-tile
 import type { LinearOptions } from "../kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
+import { defaultTuning } from "../kernels/tuning.js";
 import type { BindingSource, Step, WeightInfo } from "../runtime/manifest.js";
 import type { DeferredNorm } from "./deferred-norms.js";
 import { bindExpression } from "./element-operands.js";
@@ -23,9 +24,6 @@ import {
   type Workshop,
   weight,
 } from "./step-builder.js";
-
-/** Up to so many rows two blocks of the skinny kernel, which reads the weights twice, still beat a tile that is mostly empty. */
-const mostSkinnyRows = 32;
 
 export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinear): Step[] {
   const product = describeProduct(shop, situation, op);
@@ -105,6 +103,7 @@ function describeProduct(shop: Workshop, situation: Situation, op: FusedLinear):
   const options: LinearOptions = {
     ...{ inputs: matrix.columns, outputs, matrices: pair ? op.weights.length : 1, capabilities },
     ...elementOf(matrix),
+    ...(shop.tuning !== defaultTuning && { tuning: shop.tuning }),
     ...(norm && { norm: { epsilon: norm.epsilon, weight: norm.weight !== undefined } }),
     bias: hasBias,
     ...{ epilogue: expression, operands },
@@ -205,16 +204,16 @@ interface Extent {
 }
 
 function linearChoices(shop: Workshop, options: LinearOptions, { columns, wholeBlocks, mostRows }: Extent): Choice[] {
-  const { kernels, capabilities } = shop;
+  const { kernels, capabilities, tuning } = shop;
   const limit = capabilities.limits.maxWorkgroupsPerDimension;
   const block = skinnyColumns(options);
-  const sizes = skinnyRows.filter((rows) => mostRows === undefined || rows <= mostRows);
+  const most = tuning.skinnyRows;
+  const sizes = skinnyRows.filter((rows) => rows <= Math.min(most, mostRows ?? most));
   const choices: Choice[] = sizes.map((rows) => {
     const blocks = ceilDiv(columns, block);
     const small = typeof blocks === "number" && blocks <= limit;
-    const most = skinnyRows.at(-1);
     return {
-      when: le("row_count", rows === most ? mostSkinnyRows : rows),
+      when: le("row_count", rows === most ? Math.max(most, tuning.untiledRows) : rows),
       kernel: kernels.get("skinny-linear", { ...options, rows, wholeBlocks }, skinnyLinear),
       workgroups: [
         small ? blocks : min(blocks, limit),

@@ -14,6 +14,7 @@ import type { FloatType } from "../ir/kernel/types.js";
 import { preferredTileRows } from "../kernels/attention/options.js";
 import { takesFragments } from "../kernels/linear/matrix-fragments.js";
 import { copiesIn } from "../runtime/key-group.js";
+import { defaultTuning, type Tuning } from "../kernels/tuning.js";
 import type { BufferInfo, KeyStore, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
 import { type BindingRoom, DeferredNorms, deferredNorms } from "./deferred-norms.js";
@@ -38,6 +39,8 @@ export interface ScheduleOptions {
   /** Weights of products are small integers; embeddings, norms and biases stay floats. */
   readonly quantise?: Quantisation;
 }
+  /** What is not given has its default. */
+  readonly tuning?: Partial<Tuning>;
 
 /** The parts of a manifest that follow from the graph; kernel texts, names and versions come with the package. */
 export type ScheduledManifest = Pick<
@@ -65,7 +68,8 @@ export interface Schedule {
 const tolerances = { f32: 2e-3, f16: 5e-2, bf16: 4e-1 } as const;
 
 export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOptions): Schedule {
-  const { dtype, capabilities, quantise } = options;
+  const { dtype, capabilities, quantise, tuning: given } = options;
+  const tuning = given === undefined ? defaultTuning : { ...defaultTuning, ...given };
   const largestBinding = capabilities.limits.maxBindingSize;
   const onMatrixUnits = quantise === undefined && takesFragments({ element: dtype, capabilities });
   const productLayout = onMatrixUnits ? "fragments" : "rows";
@@ -85,7 +89,8 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
     mergedBy: mergedAttentions(graph, deferred),
     storedBy: storesByQuery(graph),
     decodeOrder: facts.rows.decode.order,
-    tileRows: tileRowsOf(attentions, graph.copies),
+    tileRows: tileRowsOf(attentions, graph.copies, tuning),
+    tuning,
   };
 
   const phases = {
@@ -100,7 +105,11 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
   const { tables } = shop.tables;
   const manifest: ScheduledManifest = {
     symbols: symbolInfos,
-    constants: { copies: graph.copies, layers, vocab },
+    constants: {
+      ...{ copies: graph.copies, layers, vocab },
+      // The run time has the same default.
+      ...(tuning.keysPerSplit !== defaultTuning.keysPerSplit && { keys_per_split: tuning.keysPerSplit }),
+    },
     groups,
     rows: { tileRows: shop.tileRows, ...facts.rows },
     ...{ stores, buffers, tables, weights, phases, sampling, vocab, layers },
@@ -216,8 +225,12 @@ function storesByQuery(graph: Graph): ReadonlyMap<ValueId, StoreKeys> {
 }
 
 /** Query tiles that suit every attention of the model. */
-function tileRowsOf(attentions: readonly CachedAttention[], copies: number): Workshop["tileRows"] {
-  const prefill = Math.max(1, Math.min(...attentions.map((op) => preferredTileRows(op)), 64));
+function tileRowsOf(
+  attentions: readonly CachedAttention[],
+  copies: number,
+  { queryRows }: Tuning,
+): Workshop["tileRows"] {
+  const prefill = Math.max(1, Math.min(...attentions.map((op) => preferredTileRows(op)), queryRows));
   return { prefill, decode: Math.min(prefill, copies) };
 }
 

@@ -5,6 +5,7 @@ import type { FusedLinear, Graph, Op, RowClass, StoreKeys, ValueId } from "../ir
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
 import type { FloatType } from "../ir/kernel/types.js";
+import type { Tuning } from "../kernels/tuning.js";
 import type { BindingSource, SampleParameter, Step } from "../runtime/manifest.js";
 import { lineColumn } from "../source/source-file.js";
 import type { DeferredNorms } from "./deferred-norms.js";
@@ -34,6 +35,7 @@ export interface Workshop {
   readonly decodeOrder: readonly number[];
   /** Most rows of a query tile, per phase. */
   readonly tileRows: { readonly prefill: number; readonly decode: number };
+  readonly tuning: Tuning;
 }
 
 /** Where a step stands. */

@@ -4,6 +4,7 @@ import type { FloatType } from "../../ir/kernel/types.js";
 import type { Quantisation } from "../../runtime/manifest.js";
 import type { AttentionShape } from "../attention/options.js";
 import type { ElementExpression, Operand } from "../elementwise/element-expression.js";
+import type { Tuning } from "../tuning.js";
 import type { DeferredInput } from "./deferred-input.js";
 
 /**
@@ -37,6 +38,8 @@ export interface LinearOptions {
   /** `table`: output row r belongs to row r of the row table. `packed`: the first row of the range is output row 0. */
   readonly outputRows: "table" | "packed";
   readonly capabilities: Capabilities;
+  /** The defaults unless given. */
+  readonly tuning?: Tuning;
 }
 
 /** The widest vector that rows of a length fall into: loads of up to 16 bytes that never straddle two rows. */

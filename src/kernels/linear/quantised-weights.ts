@@ -12,22 +12,14 @@ import { times } from "../times.js";
 import type { LinearOptions } from "./options.js";
 import type { WeightBlock, WeightReader, WeightRow } from "./weight-reader.js";
 
-export { wordsOfRow };
-
-/** Registers that the words of a load and the vectors made of them may take beside the sums: fewer where there are more rows. */
-const mostLoadedWords = 8;
-
 /** With fewer blocks in a row than this many, a workgroup would rather have more of them than larger ones. */
 const fewBlocks = 64;
 
-/** Words of one load of the skinny kernel, for blocks of so many rows. */
-export function wordsOfLoad(inputs: number, { bits, group }: Quantisation, rows: number): 1 | 2 | 4 {
+/** Words of one load of the skinny kernel, one or at most so many: registers are scarcer where there are more rows. */
+export function wordsOfLoad(inputs: number, { bits, group }: Quantisation, most: number): 1 | 2 | 4 {
   const words = wordsOfRow(inputs, bits);
   const fits = (count: number) =>
-    words % count === 0 &&
-    (count * 32) / bits <= group &&
-    count * rows <= mostLoadedWords &&
-    words / count >= fewBlocks;
+    words % count === 0 && (count * 32) / bits <= group && count <= most && words / count >= fewBlocks;
   return fits(4) ? 4 : fits(2) ? 2 : 1;
 }
 

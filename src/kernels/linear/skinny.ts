@@ -16,6 +16,7 @@ import {
   vectorOf,
 } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
+import { wordsOfRow } from "../../runtime/quantise.js";
 import { bindPartials } from "../attention/merge.js";
 import { headVector } from "../attention/options.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
@@ -23,9 +24,10 @@ import { eachOwn, sumOverWorkgroup } from "../reduce.js";
 import { product, rowFactors, rowScale } from "../row-factors.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
+import { defaultTuning } from "../tuning.js";
 import { bindDeferred } from "./deferred-input.js";
 import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
-import { wordsOfLoad, wordsOfRow } from "./quantised-weights.js";
+import { wordsOfLoad } from "./quantised-weights.js";
 import { bindWeights } from "./weight-reader.js";
 
 /** Block sizes that have a kernel; other numbers of rows are rounded up, and more than 16 take several blocks. */
@@ -38,9 +40,12 @@ export interface SkinnyLinearOptions extends LinearOptions {
   readonly wholeBlocks: boolean;
 }
 
-/** Output columns of one workgroup. More would share an input load better, but 16 rows × 4 columns already fill the registers. */
-export function skinnyColumns({ matrices }: Pick<LinearOptions, "matrices">): number {
-  return Math.max(1, 4 / matrices);
+/** Output columns of one workgroup. More share an input load better, but 16 rows × 4 columns already fill the registers. */
+export function skinnyColumns({
+  matrices,
+  tuning = defaultTuning,
+}: Pick<LinearOptions, "matrices" | "tuning">): number {
+  return Math.max(1, Math.floor(tuning.skinnyOutputs / matrices));
 }
 
 export function skinnyLinear(options: SkinnyLinearOptions): Kernel {
@@ -62,17 +67,14 @@ export function skinnyLinear(options: SkinnyLinearOptions): Kernel {
  * narrow outputs take larger workgroups; no workgroup is larger than a row of weights has loads.
  */
 function workgroupSize(options: SkinnyLinearOptions): number {
-  const { outputs, matrices, capabilities } = options;
+  const { outputs, matrices, capabilities, tuning = defaultTuning } = options;
   const blocks = blocksOfRow(options);
-  const wanted = wantedInvocations / (outputs * matrices);
+  const wanted = tuning.inFlight / (outputs * matrices);
   let size = 64;
   while (size < wanted && size < 256) size *= 2;
   while (size > 32 && size > blocks) size /= 2;
   return Math.min(size, capabilities.limits.maxWorkgroupSize);
 }
-
-/** Invocations × columns: times 8 or 16 bytes, what should be in flight. */
-const wantedInvocations = 2 ** 19;
 
 function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): void {
   const { inputs, outputs, matrices, rows, norm, capabilities } = options;
@@ -168,8 +170,8 @@ function blocksOfRow(options: SkinnyLinearOptions): number {
 }
 
 /** Words of one load of quantised weights. */
-function wordsOf({ inputs, quantised, rows }: SkinnyLinearOptions): 1 | 2 | 4 {
-  return quantised ? wordsOfLoad(inputs, quantised, rows) : 1;
+function wordsOf({ inputs, quantised, rows, tuning = defaultTuning }: SkinnyLinearOptions): 1 | 2 | 4 {
+  return quantised ? wordsOfLoad(inputs, quantised, Math.floor(tuning.loadedWords / rows)) : 1;
 }
 
 /** Elements of one load of the input. Attention's splits are laid out by head, so a vector may not straddle two heads there. */
