@@ -35,9 +35,9 @@ export interface CompileOptions {
   readonly dtype: FloatType;
   /** Weights of products are small integers; `dtype` is the type of everything else. */
   readonly quantise?: Quantisation;
-  /** What the device can do that the kernels will run on; what every device of the target can unless given. */
   /** Parameters of kernels that were measured on a device; the rest, and all of them unless given, have their defaults. */
   readonly tuning?: Partial<Tuning>;
+  /** What the device can do that the kernels will run on; what every device of the target can unless given. */
   readonly capabilities?: Capabilities;
   /** Sees the graph after every pass. */
   readonly trace?: PassTrace;

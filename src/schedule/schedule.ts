@@ -13,8 +13,8 @@ import type { Kernel } from "../ir/kernel/kernel.js";
 import type { FloatType } from "../ir/kernel/types.js";
 import { preferredTileRows } from "../kernels/attention/options.js";
 import { takesFragments } from "../kernels/linear/matrix-fragments.js";
-import { copiesIn } from "../runtime/key-group.js";
 import { defaultTuning, type Tuning } from "../kernels/tuning.js";
+import { copiesIn } from "../runtime/key-group.js";
 import type { BufferInfo, KeyStore, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
 import { type BindingRoom, DeferredNorms, deferredNorms } from "./deferred-norms.js";
@@ -38,9 +38,9 @@ export interface ScheduleOptions {
   readonly capabilities: Capabilities;
   /** Weights of products are small integers; embeddings, norms and biases stay floats. */
   readonly quantise?: Quantisation;
-}
   /** What is not given has its default. */
   readonly tuning?: Partial<Tuning>;
+}
 
 /** The parts of a manifest that follow from the graph; kernel texts, names and versions come with the package. */
 export type ScheduledManifest = Pick<
