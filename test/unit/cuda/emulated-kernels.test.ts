@@ -1,9 +1,9 @@
 import { describe, it } from "vitest";
 import { expectAgreement, interpreted } from "../wgsl/compare.js";
 import { trials } from "../wgsl/trials.js";
-import { emulatedKernels } from "./emulator.js";
+import { emulatedKernels, missingCompiler } from "./emulator.js";
 
-describe("the emulated device", () => {
+describe.skipIf(missingCompiler !== undefined)("the emulated device", () => {
   it.each(trials().filter(({ about }) => !about.includes("subgroup")))(
     "computes $about",
     async ({ kernel, run, tolerance }) => {

@@ -1,12 +1,22 @@
 /** Kernels on the emulated device, through the C interface of its driver. */
-import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import koffi from "koffi";
 import { emitCuda } from "../../../src/backends/cuda/module.js";
 import type { BufferData } from "../../../src/interpret/kernel/run-kernel.js";
 import { type Kernel, paramsSize } from "../../../src/ir/kernel/kernel.js";
+import { NoAdapter } from "../../../src/runtime/errors.js";
 import { compileEmulated, emulatedDriver } from "../../../src/runtime/node/emulated-cuda.js";
 import { encodeParams } from "../wgsl/compare.js";
+
+/** Why there is no emulated device here, where there is no C++ compiler. */
+export const missingCompiler: string | undefined = await emulatedDriver().then(
+  () => undefined,
+  (error: unknown) => {
+    if (error instanceof NoAdapter) return error.message;
+    throw error;
+  },
+);
+if (missingCompiler !== undefined) console.warn(`tests on the emulated CUDA device are skipped: ${missingCompiler}`);
 
 /** Handles and addresses are integers; what a call fills is a typed array. */
 const signatures = {
@@ -194,6 +204,3 @@ export function startOn(
   koffi.free(values);
   return code;
 }
-
-/** A name that no other test's kernel has. */
-export const uniqueName = (stem: string) => `${stem}_${randomUUID().slice(0, 8)}`;
