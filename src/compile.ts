@@ -23,6 +23,7 @@ import type { Manifest, Quantisation } from "./runtime/manifest.js";
 import { completeManifest } from "./schedule/complete-manifest.js";
 import { scheduleFacts } from "./schedule/facts.js";
 import { type PackageText, type PrintedKernel, printKernel } from "./schedule/kernel-info.js";
+import { contextWarning } from "./schedule/longest-context.js";
 import { schedule } from "./schedule/schedule.js";
 import type { SourceFile } from "./source/source-file.js";
 import { generator } from "./version.js";
@@ -104,6 +105,8 @@ export function compileSource(source: SourceFile, options: CompileOptions): Comp
     const headers = headersOf.map(({ file, print }) => ({ file, text: print() }));
     const identity = { source: source.name, generator, target: options.target };
     const manifest = completeManifest(graph, scheduled, kernels, identity, headers);
+    const shortened = contextWarning(graph);
+    if (shortened !== undefined) collector.add(shortened);
     const program = { graph, facts, manifest, kernels, headers, kernelPrograms: scheduled.kernels };
     return { diagnostics: collector.diagnostics, timings, program };
   } catch (error) {

@@ -99,6 +99,17 @@ export const relationDiagnostics = defineDiagnostics({
       `It could not be decided whether ${data.question}${data.term === undefined ? "" : `; the costly term is \`${data.term}\``}`,
     hint: () => "Let every token see itself (`or k.pos == q.pos and k.copy == q.copy`), and use fewer `div` and `mod`.",
   },
+  shortContext: {
+    code: "PHD0409",
+    severity: "warning",
+    title: "Large factors bound the length of sequences",
+    explanation:
+      "Kernels compute who sees whom in integers of 32 bits. Factors and divisors multiply positions, so large ones leave that range long before positions do. The package accepts no context for which a value might.",
+    example: "attend q -> k when k.pos <= q.pos and 1000000 * k.pos <= 999999 * q.pos",
+    message: (data: { positions: number }) =>
+      `Sequences can have ${data.positions} positions at most: beyond them the relation has values of 2^31 and more`,
+    hint: () => "Use smaller factors.",
+  },
   integersTooLarge: {
     code: "PHD0406",
     title: "The relation needs integers of 2^53 and more",

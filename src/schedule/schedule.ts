@@ -104,7 +104,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
   const weights = shop.weights.finish(layers);
   const { tables } = shop.tables;
   const manifest: ScheduledManifest = {
-    symbols: symbolInfos,
+    symbols: symbolInfos(graph),
     constants: {
       ...{ copies: graph.copies, layers, vocab },
       // The run time has the same default.
