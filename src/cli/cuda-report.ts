@@ -52,8 +52,8 @@ export function describeCuda({ device, compilers, emulated }: CudaReport): reado
             : []),
           ...(none ? ["  nothing compiles kernels here: only packages with machine code or PTX will run"] : []),
         ]),
-    `  NVRTC: ${"reason" in nvrtc ? `no; ${nvrtc.reason}` : nvrtc.path}`,
-    `  nvcc: ${"reason" in nvcc ? `no; ${nvcc.reason}, so packages hold kernels as text` : `${nvcc.version} (${nvcc.path})`}`,
+    `  NVRTC: ${"reason" in nvrtc ? `none; ${nvrtc.reason}` : nvrtc.path}`,
+    `  nvcc: ${"reason" in nvcc ? `none; ${nvcc.reason}, so packages hold kernels as text` : `${nvcc.version} (${nvcc.path})`}`,
     ...("reason" in emulated
       ? ["CUDA, emulated: none", `  ${emulated.reason}`]
       : [`CUDA, emulated: ${emulated.name}`, "  it computes on the CPU: right results, no speed"]),

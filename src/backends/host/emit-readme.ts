@@ -21,8 +21,8 @@ const session = await model.openSession({ context: 1024 });
 for await (const { id } of session.generate([promptIds], { maxTokens: 100 })) console.log(id);
 \`\`\`
 
-${platforms[target]} \`selfTest(device)\` compares the device with logits that
-the compiler computed in float64, at reduced sizes.
+${platforms[target]}
+\`selfTest(device)\` compares the device with logits that the compiler computed in float64, at reduced sizes.
 
 ## What a device needs
 
@@ -52,7 +52,8 @@ ${target === "cuda" ? cudaInterface(manifest) : ""}`;
 const platforms: Readonly<Record<Manifest["target"], string>> = {
   webgpu: `Works wherever WebGPU does: a page (serve this folder), Node with a WebGPU package, Deno. \`model.ts\` type-checks under \`--strict\`
 on its own.`,
-  cuda: `Runs in Node on Linux and Windows, with NVIDIA's driver and the package koffi (\`npm install\` in this folder), which calls it.`,
+  cuda: `Runs in Node on Linux and Windows, with NVIDIA's driver and the package koffi (\`npm install\` in this folder), which calls it.
+\`model.ts\` type-checks under \`--strict\` beside koffi.`,
 };
 
 /** How kernels are called from anything that speaks CUDA. */
@@ -60,10 +61,9 @@ function cudaInterface({ modules, kernels }: Manifest): string {
   const { fatbin, ptx } = modules ?? {};
   const ready =
     fatbin === undefined || ptx === undefined
-      ? `The package was compiled without nvcc, so it holds no machine code: compile the \`.cu\` files with NVRTC or nvcc, as C++17, with the
-toolkit's headers on the include path.`
-      : `\`${fatbin.file}\` holds all kernels for ${fatbin.architectures.join(" and ")}. \`${ptx.file}\` is PTX ${ptx.version} for ${ptx.architecture}, for devices that
-it has no code for. Or compile the \`.cu\` files with NVRTC or nvcc, as C++17, with the toolkit's headers on the include path.`;
+      ? "The package was compiled without nvcc, so it holds no machine code."
+      : `\`${fatbin.file}\` holds all kernels for ${fatbin.architectures.join(" and ")}. \`${ptx.file}\` is PTX ${ptx.version} for
+${ptx.architecture}, for devices that the other has no code for.`;
   const weightLayouts = kernels.some(({ features }) => features.includes("matrix"))
     ? `
 Weights whose \`layout\` is \`fragments\` are stored in the order in which matrix units take them: padded with zeros to tiles of 16 × 16,
@@ -73,7 +73,9 @@ tile after tile along a row of tiles; in a tile, lane l of a warp finds its eigh
   return `
 A kernel is an \`extern "C"\` function named as \`entryPoint\` says. Its arguments are a pointer per binding, in the order of \`bindings\`, and
 then, if it has \`parameters\`, one struct by value with fields of four bytes at their \`offset\`. A block has \`workgroupSize\` threads, the grid
-is a step's \`workgroups\`, and there is no dynamic shared memory. ${ready}
+is a step's \`workgroups\`, and there is no dynamic shared memory.
+
+${ready} The \`.cu\` files compile with NVRTC or nvcc, as C++17, with the toolkit's headers on the include path.
 ${weightLayouts}`;
 }
 

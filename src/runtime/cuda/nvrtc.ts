@@ -66,7 +66,7 @@ export function loadNvrtc(paths: readonly string[] = usualNames[here.platform] ?
       // The next name may be there.
     }
   }
-  throw new NoAdapter(`no NVRTC: tried ${paths.join(", ")}`, { details: { tried: paths } });
+  throw new NoAdapter(`the library is not installed: tried ${paths.join(", ")}`, { details: { tried: paths } });
 }
 
 function bind(path: string): NvrtcLibrary {
