@@ -255,4 +255,7 @@ inline void async_copy(const emulated::SharedArray<T>& array, emulated::Place to
   array.copy(to, reads ? memory.load(from, emulated::Access::copy_from) : nullptr);
 }
 inline void async_commit() { emulated::commit_copies(); }
+// Kernels run one after the other here.
+inline void await_previous() {}
+inline void release_next() {}
 template <int pending> inline void async_wait() { emulated::wait_for_copies(pending); }

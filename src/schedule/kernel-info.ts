@@ -62,6 +62,7 @@ const webgpuFeatures: Readonly<Record<Kernel["requires"][number], string>> = {
   bf16: "bf16",
   matrix: "matrix",
   "async-copy": "async-copy",
+  "dependent-launch": "dependent-launch",
 };
 
 /** Features and limits that all kernels together need; limits that every device of the target offers are left out. */

@@ -12,6 +12,7 @@ export const cudaCapabilities: Capabilities = {
   bf16: true,
   matrix: true,
   asyncCopy: true,
+  dependentLaunch: true,
   limits: {
     maxWorkgroupSize: 256,
     maxWorkgroupMemory: 48 * 1024,

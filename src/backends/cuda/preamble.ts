@@ -10,10 +10,12 @@
 export const preambleName = "phdc.cuh";
 
 export function cudaPreamble(): string {
-  return [types, memory, ...[2, 4].map(vectorOperators), math, bits, subgroups, matrices, copies, ""].join("\n");
+  return [types, memory, ...[2, 4].map(vectorOperators), math, bits, subgroups, matrices, copies, launches, ""].join(
+    "\n",
+  );
 }
 
-const types = `// Types and functions of phdc kernels in CUDA C++. PTX stands only in the last two sections.
+const types = `// Types and functions of phdc kernels in CUDA C++. PTX stands only in the last three sections.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -270,5 +272,18 @@ __device__ inline void async_copy(T* array, To to, const T* memory, From from, b
 __device__ inline void async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int pending> __device__ inline void async_wait() {
   asm volatile("cp.async.wait_group %0;" :: "n"(pending) : "memory");
+}
+`;
+
+const launches = `// A kernel that begins before the one before it has ended waits for it; devices before sm_90 start kernels one after the other.
+__device__ inline void await_previous() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+__device__ inline void release_next() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
 }
 `;

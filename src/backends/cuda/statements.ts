@@ -87,6 +87,12 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
     case "async-commit":
       writer.line("async_commit();");
       return;
+    case "await-previous":
+      writer.line("await_previous();");
+      return;
+    case "release-next":
+      writer.line("release_next();");
+      return;
     case "async-wait":
       writer.line(`async_wait<${statement.pending}>();`);
       return;

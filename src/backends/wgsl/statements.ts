@@ -89,6 +89,8 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
     case "async-copy":
     case "async-commit":
     case "async-wait":
+    case "await-previous":
+    case "release-next":
       throw new InternalError(`WGSL has no ${statement.kind}`);
     case "comment":
       for (const line of wrapWords(statement.text, 110)) writer.line(`// ${line}`);

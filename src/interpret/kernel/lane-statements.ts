@@ -150,6 +150,9 @@ export class LaneCompiler implements LaneCode {
       case "async-wait":
         this.line(`rt.copies.wait(t, ${statement.pending});`);
         return;
+      // Dispatches run one after the other here.
+      case "await-previous":
+      case "release-next":
       case "comment":
         return;
       case "barrier":

@@ -314,6 +314,16 @@ export class KernelBuilder {
     this.emit({ kind: "async-wait", pending });
   }
 
+  /** Waits for the dispatch before this one (`dependent-launch`); only weights may be read earlier. */
+  awaitPrevious(): void {
+    this.emit({ kind: "await-previous" });
+  }
+
+  /** Lets the next dispatch begin when there is room (`dependent-launch`). */
+  releaseNext(): void {
+    this.emit({ kind: "release-next" });
+  }
+
   /** A remark in the generated code: say why. */
   comment(text: string): void {
     this.emit({ kind: "comment", text });

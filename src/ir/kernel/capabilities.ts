@@ -14,6 +14,8 @@ export interface Capabilities {
   readonly matrix: boolean;
   /** Copies from buffers to workgroup memory that run beside computation. */
   readonly asyncCopy: boolean;
+  /** Dispatches that begin before the one before them has ended, and wait for it themselves. */
+  readonly dependentLaunch?: boolean;
   readonly limits: Limits;
 }
 
@@ -31,7 +33,7 @@ export interface Limits {
 }
 
 /** What a kernel needs; the builder collects it from what the body uses. */
-export type Capability = "subgroups" | "f16" | "bf16" | "matrix" | "async-copy";
+export type Capability = "subgroups" | "f16" | "bf16" | "matrix" | "async-copy" | "dependent-launch";
 
 /** The limits every WebGPU device has, and none of the optional features. */
 export const portableCapabilities: Capabilities = {

@@ -178,6 +178,10 @@ class KernelParser {
       }
       case "async_commit":
         return { kind: "async-commit" };
+      case "await_previous":
+        return { kind: "await-previous" };
+      case "release_next":
+        return { kind: "release-next" };
       case "async_wait":
         return { kind: "async-wait", pending: reader.integer() };
       case "remark":

@@ -128,7 +128,9 @@ function printStatement(statement: Statement, writer: Writer): void {
       return;
     }
     case "async-commit":
-      writer.line("async_commit");
+    case "await-previous":
+    case "release-next":
+      writer.line(word(statement.kind));
       return;
     case "async-wait":
       writer.line(`async_wait ${statement.pending}`);

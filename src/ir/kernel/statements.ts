@@ -21,6 +21,8 @@ export type Statement =
   | AsyncCopy
   | AsyncCommit
   | AsyncWait
+  | AwaitPrevious
+  | ReleaseNext
   | Comment;
 
 /** A value with a name; never assigned again. */
@@ -193,6 +195,21 @@ export interface AsyncCommit {
 export interface AsyncWait {
   readonly kind: "async-wait";
   readonly pending: number;
+}
+
+/**
+ * Waits until the dispatch before this one has ended and what it stored is visible.
+ *
+ * Needs the `dependent-launch` capability, with which a dispatch may begin while the one before it still runs. What stands before it may
+ * read only what no dispatch of a program writes: weights.
+ */
+export interface AwaitPrevious {
+  readonly kind: "await-previous";
+}
+
+/** Lets the next dispatch begin as soon as there is room for it. Needs the `dependent-launch` capability. */
+export interface ReleaseNext {
+  readonly kind: "release-next";
 }
 
 /** A remark for readers of the generated code. */

@@ -36,6 +36,7 @@ export function findMisfits(kernel: Kernel, capabilities: Capabilities): readonl
     bf16: capabilities.bf16,
     matrix: capabilities.matrix,
     "async-copy": capabilities.asyncCopy,
+    "dependent-launch": capabilities.dependentLaunch === true,
   };
   const memory = workgroupMemory(kernel);
   return [
@@ -219,6 +220,8 @@ class Verifier {
         return;
       case "barrier":
       case "async-commit":
+      case "await-previous":
+      case "release-next":
       case "comment":
         return;
       default:

@@ -103,6 +103,8 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
     case "barrier":
     case "async-commit":
     case "async-wait":
+    case "await-previous":
+    case "release-next":
     case "comment":
       return none;
     default:
@@ -178,6 +180,8 @@ export function mapStatement(
     case "barrier":
     case "async-commit":
     case "async-wait":
+    case "await-previous":
+    case "release-next":
     case "comment":
       return statement;
     default:

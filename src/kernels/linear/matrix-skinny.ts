@@ -56,6 +56,8 @@ interface Plan {
 const mostSubgroups = 8;
 /** Tiles that a subgroup has under way: eight subgroups with eight tiles of 512 bytes fill the memory pipeline of a processor. */
 const tilesInFlight = 8;
+/** Pairs of inputs for a product that are under way beside them, four registers each. */
+const inputsInFlight = 16;
 /** More bands in a workgroup save loads of inputs, but a device wants so many workgroups to balance them. */
 const wantedWorkgroups = 264;
 /** Products of one step, 4 sums per lane each. */
@@ -75,8 +77,8 @@ function planOf(options: MatrixSkinnyOptions): Plan {
     subgroups /= 2;
   }
   const share = Math.ceil(depth / subgroups);
-  const most = Math.max(1, Math.floor((options.merge ? 2 : tilesInFlight) / tiles));
-  const batches = Math.ceil(share / most);
+  const most = options.merge ? 1 : Math.floor(Math.min(tilesInFlight / tiles, inputsInFlight / products));
+  const batches = Math.ceil(share / Math.max(1, most));
   return { subgroups, bands, tiles, unroll: Math.ceil(share / batches), batches };
 }
 
@@ -95,8 +97,8 @@ export function matrixSkinnyLinear(options: MatrixSkinnyOptions): Kernel {
       doc: `${describeLinear(options)} One workgroup computes ${columns} columns of up to ${rows} rows on matrix units; every weight is loaded once.`,
       dispatch: `x: a workgroup for every ${columns} columns from the first tile on; y: ceil(row_count / ${rows})`,
       workgroupSize: plan.subgroups * tileWords,
-      // Two leave each invocation enough registers for the loads of a batch.
-      resident: 2,
+      // Two leave each invocation enough registers for the loads of a batch; many rows need more for their inputs.
+      resident: rows <= 16 ? 2 : 1,
     },
     (k) => body(k, options, plan),
   );
@@ -127,9 +129,9 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
 
   const firstRow = k.let("first_row", k.workgroupId.y.mul(rows));
   // Rows beyond the range repeat the last one and are not stored, so the loop needs no test for them.
-  const last = range.count.sub(1);
+  const lastRow = range.count.sub(1);
   const inputRows = times(products, (product) =>
-    k.let(`input_row_${product}`, range.base.add(min(firstRow.add(product * productRows).add(rowOfLane), last))),
+    k.let(`input_row_${product}`, range.base.add(min(firstRow.add(product * productRows).add(rowOfLane), lastRow))),
   );
   // A range may begin or end inside a tile; bands behind its last one repeat that and are not stored.
   const firstColumn = columnBase.sub(partBase);
@@ -144,12 +146,14 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
   const sums = times(tiles, () => times(products, () => k.var("sum", constantOf("vec4<f32>", 0))));
   const squares = norm ? times(products, () => k.var("square", f32(0))) : [];
   const whole = options.inputs % tileSide === 0 && subgroups * unroll * batches === depth;
-  const multiply = (batch: Value, guarded: boolean) => {
+  const loadWeights = (batch: Value, guarded: boolean): Batch => {
     const first = k.let("first", batch.mul(subgroups).add(subgroup).mul(unroll));
     const steps = times(unroll, (step) => k.let("step", first.add(step)));
-    const left = steps.map((step) =>
-      starts.map((start) => loadTile(k, weight, start.add(step.mul(tileWords)), guarded && step.lt(depth))),
-    );
+    const load = (step: Value) =>
+      starts.map((start) => loadTile(k, weight, start.add(step.mul(tileWords)), guarded && step.lt(depth)));
+    return { steps, left: steps.map(load), guarded };
+  };
+  const multiply = ({ steps, left, guarded }: Batch) => {
     // All loads come before the first use of one, so that they are under way together.
     const loaded = steps.map((step) => {
       const columns = [0, productRows].map((half) => k.let("column", step.mul(tileSide).add(pairOfLane).add(half)));
@@ -177,10 +181,18 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
       });
     });
   };
-  const unguarded = whole ? batches : batches - 1;
-  if (unguarded === 1) multiply(u32(0), false);
-  else if (unguarded > 1) k.for("batch", { to: unguarded }, (batch) => multiply(batch, false));
-  if (!whole) multiply(u32(batches - 1), true);
+  // Only the last batch may reach behind the inputs.
+  const isGuarded = (batch: number) => !whole && batch === batches - 1;
+  const firstBatch = loadWeights(u32(0), isGuarded(0));
+  if (options.capabilities.dependentLaunch) {
+    k.comment("The first weights are on their way while the kernel before this one still writes the input.");
+    k.awaitPrevious();
+    k.releaseNext();
+  }
+  multiply(firstBatch);
+  const last = batches - 1;
+  if (last > 1) k.for("batch", { from: u32(1), to: u32(last) }, (batch) => multiply(loadWeights(batch, false)));
+  if (last > 0) multiply(loadWeights(u32(last), isGuarded(last)));
 
   const shares = k.workgroupArray("shares", "f32", subgroups * tiles * products * productRows * sumStride);
   const squareShares = norm && k.workgroupArray("square_shares", "f32", subgroups * rows);
@@ -209,6 +221,15 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
       finish({ row: firstRow.add(row), column, sums: totals, scale });
     });
   });
+}
+
+/** Steps along the inputs whose weights are loaded together. */
+interface Batch {
+  readonly steps: readonly Value[];
+  /** Left operands: a tile for every step, band and matrix. */
+  readonly left: readonly (readonly Value[])[];
+  /** Whether steps may lie behind the inputs. */
+  readonly guarded: boolean;
 }
 
 /** A lane's part of a tile; zeros where the tile is not there. */
