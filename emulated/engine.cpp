@@ -73,6 +73,9 @@ u32 launches = 0;
 
 Fiber& self() { return *fibers[running.thread]; }
 
+/** Lets the next thread of the warp go on that can, or the scheduler; comes back when this one's turn comes again. */
+void leave();
+
 /** What runs on a fiber's stack: one thread of a block after the other. */
 void run_threads() {
   Fiber& fiber = self();
@@ -81,7 +84,7 @@ void run_threads() {
   for (;;) {
     launch.thread(launch.arguments);
     self().state = State::ended;
-    switch_context(self().context, scheduler);
+    leave();
   }
 }
 
@@ -126,6 +129,7 @@ class Order {
       std::swap(numbers_[left - 1], numbers_[(seed >> 33) % left]);
     }
   }
+  u32 operator[](u32 at) const { return numbers_[at]; }
   auto begin() const { return numbers_.begin(); }
   auto end() const { return numbers_.end(); }
 
@@ -149,13 +153,15 @@ std::string wait_of(const Fiber& fiber) {
 
 bool waits_alike(const Fiber& a, const Fiber& b) { return a.state == b.state && a.line == b.line && a.what == b.what; }
 
-/** The threads of one block. */
+/** The threads of one block after the other. */
 class Block {
  public:
   Block(u32 threads, std::uint64_t seed)
       : threads_(threads), seed_(seed), warps_((threads + warp_lanes - 1) / warp_lanes), lanes_(warp_lanes) {}
 
-  void run() {
+  /** @param number in the grid */
+  void run(u32 number) {
+    number_ = number;
     running.first_period = running.period = ++periods;
     for (u32 thread = 0; thread < threads_; thread++) fibers[thread]->state = State::ready;
     if (seed_ != 0) {
@@ -168,14 +174,29 @@ class Block {
     drop_copies();
   }
 
+  /** Makes the next thread of the warp that can go on the running one; null where there is none. */
+  Fiber* next() {
+    while (lane_ < warp_lanes) {
+      const u32 thread = first_ + lanes_[lane_++];
+      if (thread >= last_ || fibers[thread]->state != State::ready) continue;
+      running.thread = thread;
+      running.launch_thread = number_ * threads_ + thread;
+      threadIdx = {thread, 0, 0};
+      if (thread >= blockDim.x) threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / (blockDim.x * blockDim.y)};
+      return fibers[thread].get();
+    }
+    return nullptr;
+  }
+
  private:
   /** Until every lane is at a barrier or has ended. */
   void run_warp(u32 first) {
     const u32 last = std::min(first + warp_lanes, threads_);
+    first_ = first;
+    last_ = last;
     for (;;) {
-      for (const u32 lane : lanes_) {
-        if (first + lane < last && fibers[first + lane]->state == State::ready) resume(first + lane);
-      }
+      lane_ = 0;
+      if (Fiber* fiber = next()) switch_context(scheduler, fiber->context);
       u32 meets = first;
       while (meets < last && fibers[meets]->state != State::in_warp) meets++;
       if (meets == last) return;
@@ -213,23 +234,22 @@ class Block {
     return true;
   }
 
-  void resume(u32 thread) {
-    running.thread = thread;
-    running.launch_thread = block_ * threads_ + thread;
-    threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / (blockDim.x * blockDim.y)};
-    switch_context(scheduler, fibers[thread]->context);
-  }
-
- public:
-  /** The block's number in the grid. */
-  u32 block_ = 0;
-
- private:
   u32 threads_;
   std::uint64_t seed_;
   Order warps_;
   Order lanes_;
+  u32 number_ = 0;
+  /** The warp that runs, and the lane whose turn is next. */
+  u32 first_ = 0, last_ = 0, lane_ = 0;
 };
+
+Block* running_block = nullptr;
+
+void leave() {
+  Fiber& fiber = self();
+  Fiber* next = running_block->next();
+  switch_context(fiber.context, next == nullptr ? scheduler : next->context);
+}
 
 // Faults that the host's processor finds. They are raised by the thread that runs the kernel, and end the launch.
 
@@ -285,7 +305,7 @@ void pass_barrier(int line) {
   fiber.state = State::at_barrier;
   fiber.line = line;
   fiber.what = nullptr;
-  switch_context(fiber.context, scheduler);
+  leave();
 }
 
 void meet_warp(const char* what, int line, Join join, const void* brings, void* takes) {
@@ -296,7 +316,7 @@ void meet_warp(const char* what, int line, Join join, const void* brings, void* 
   fiber.join = join;
   fiber.brings = brings;
   fiber.takes = takes;
-  switch_context(fiber.context, scheduler);
+  leave();
 }
 
 void start_copy(Copy copy) { self().open_copies.push_back(copy); }
@@ -332,10 +352,10 @@ void run_grid(void (*thread)(const void*), const void* arguments) {
   Order blocks(gridDim.x * gridDim.y * gridDim.z);
   if (seed != 0) blocks.shuffle(seed);
   Block block(threads, seed);
+  running_block = &block;
   for (const u32 number : blocks) {
     blockIdx = {number % gridDim.x, number / gridDim.x % gridDim.y, number / (gridDim.x * gridDim.y)};
-    block.block_ = number;
-    block.run();
+    block.run(number);
   }
 }
 
