@@ -174,8 +174,9 @@ export function planElimination(inequalities: readonly Row[], column: number): E
   const lowers = inequalities.filter((row) => row[column]! > 0);
   const uppers = inequalities.filter((row) => row[column]! < 0);
   const others = inequalities.filter((row) => row[column] === 0);
+  // Before the pairs are made: a system that has grown far too large must not fill the memory first.
+  spend(lowers.length * uppers.length);
   const pairs = lowers.flatMap((lower) => uppers.map((upper) => combineBounds(lower, upper, column)));
-  spend(pairs.length);
   return {
     column,
     lowers,
