@@ -9,6 +9,7 @@ import { type Expr, min, mul } from "../ir/expr.js";
 import type { Block, CachedAttention, Graph, KeyGroup, Layers, Op, StoreKeys, ValueId } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
+import { withDependentLaunch } from "../ir/kernel/dependent-launch.js";
 import type { Kernel } from "../ir/kernel/kernel.js";
 import type { FloatType } from "../ir/kernel/types.js";
 import { preferredTileRows } from "../kernels/attention/options.js";
@@ -116,7 +117,8 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
     memory: memoryFormulas({ layers, groups, stores, buffers, tables, weights }),
     tolerance: tolerances[dtype],
   };
-  return { manifest, kernels: shop.kernels.kernels };
+  const kernels = shop.kernels.kernels.map((kernel) => withDependentLaunch(kernel, capabilities));
+  return { manifest, kernels };
 }
 
 function schedulePhase(
