@@ -20,12 +20,15 @@ import { warnAboutBlock } from "./phd-block.js";
 import { progressLine } from "./progress.js";
 import { printDiagnostics } from "./report.js";
 import type { Terminal } from "./terminal.js";
+import { findTuning } from "./tuning-cache.js";
 
 export interface OpenOptions extends QuantizeOptions {
   readonly weights: string;
   readonly device: DeviceName;
   readonly dtype: DtypeName;
   readonly set: Settings;
+  /** Kernels as `phdc tune` found them best on the device. */
+  readonly tuned?: boolean;
   readonly json?: boolean;
 }
 
@@ -53,11 +56,9 @@ export async function openModel(terminal: Terminal, source: SourceFile, options:
   const chosen = await chooseDevice(terminal, options.device, options.dtype);
   const opening: Closable[] = chosen.kind === "cuda" ? [chosen.device] : [];
   try {
-    const compilation = compileSource(source, {
-      ...{ set: options.set, ...quantisation },
-      ...compileOptionsFor(chosen),
-    });
-    const program = programOf(terminal, compilation, options.json === true);
+    const tuning = options.tuned ? await findTuning(terminal, chosen) : {};
+    const own = { set: options.set, ...quantisation, ...tuning };
+    const program = compileForDevice(terminal, source, chosen, own, options.json === true);
     const checkpoint = await openCheckpoint(options.weights);
     opening.push(checkpoint);
     assertWeightsFit(program, checkpoint);
@@ -69,6 +70,17 @@ export async function openModel(terminal: Terminal, source: SourceFile, options:
     for (const open of opening) await open.close();
     throw error;
   }
+}
+
+/** The program for a device, after its warnings have been shown; throws its errors. */
+export function compileForDevice(
+  terminal: Terminal,
+  source: SourceFile,
+  chosen: ChosenDevice,
+  options: Pick<CompileOptions, "set" | "quantise" | "tuning">,
+  json: boolean,
+): Program {
+  return programOf(terminal, compileSource(source, { ...options, ...compileOptionsFor(chosen) }), json);
 }
 
 interface Closable {

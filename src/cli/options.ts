@@ -109,6 +109,9 @@ export function quantisationOf({ quantize, group }: QuantizeOptions): { readonly
   throw new UsageError(usageDiagnostics.optionsConflict({ reason: "--group is for --quantize int8 or int4" }));
 }
 
+export const tunedOption = () =>
+  new Option("--tuned", "take what phdc tune found best on this device, where it has been run");
+
 function oneOfNumbers<const T extends number>(known: readonly T[]): (text: string) => T {
   return (text) => {
     const found = known.find((value) => String(value) === text);

@@ -4,6 +4,7 @@
  */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { positionRules, variants, windowUnits } from "../import/model-config.js";
+import { type Tuning, tuningValues } from "../kernels/tuning.js";
 import { version } from "../version.js";
 import {
   choices,
@@ -16,6 +17,7 @@ import {
   realNumber,
   repeated,
   setOption,
+  tunedOption,
   weightsOption,
   wholeNumber,
   wholeNumbers,
@@ -29,6 +31,8 @@ export interface Program {
   /** What the command that ran said: 0, or 1 when its answer is that something is wrong. */
   exitCode(): number;
 }
+
+const tuningParameters = Object.keys(tuningValues) as (keyof Tuning)[];
 
 /** A command returns its exit code. */
 type Outcome = Promise<number>;
@@ -105,6 +109,7 @@ export function createProgram(terminal: Terminal): Program {
     dtypeOption(),
     quantizeOption(),
     groupOption(),
+    tunedOption(),
     new Option("--subgroups", "let WebGPU kernels use subgroup operations, which some devices lack"),
     new Option("--no-nvcc", "leave CUDA kernels as text, also where nvcc could compile them"),
     new Option("--dump-ir <dir>", "write the graph after every pass to this folder"),
@@ -133,6 +138,7 @@ export function createProgram(terminal: Terminal): Program {
     dtypeOption(),
     quantizeOption(),
     groupOption(),
+    tunedOption(),
     setOption(),
     jsonOption(),
   ).action((file, options) => settle(import("./commands/run.js").then((c) => c.runCommand(terminal, file, options))));
@@ -149,6 +155,7 @@ export function createProgram(terminal: Terminal): Program {
     dtypeOption().default("f32"),
     quantizeOption(),
     groupOption(),
+    tunedOption(),
     setOption(),
     jsonOption(),
   ).action((file, options) =>
@@ -162,6 +169,7 @@ export function createProgram(terminal: Terminal): Program {
     dtypeOption(),
     quantizeOption(),
     groupOption(),
+    tunedOption(),
     new Option("--tokens <n>", "length of the text that is compared").argParser(wholeNumber(2)).default(24),
     new Option("--seed <n>", "seed of the text").argParser(wholeNumber(0, 2 ** 32 - 1)).default(0),
     setOption(),
@@ -218,6 +226,25 @@ export function createProgram(terminal: Terminal): Program {
   ).action((models, options) =>
     settle(import("./commands/bench.js").then((c) => c.benchCommand(terminal, models, options))),
   );
+
+  withOptions(
+    command("tune <file>", "measure parameters of kernels on a device, and keep what is fastest for --tuned"),
+    deviceOption(),
+    dtypeOption(),
+    quantizeOption(),
+    groupOption(),
+    setOption(),
+    new Option("--prompt <n>", "length of the prompt").argParser(wholeNumber(1)).default(128),
+    new Option("--batch <b>", "sequences side by side").argParser(wholeNumber(1)).default(1),
+    new Option("--repeat <times>", "measurements of each program, of which medians count")
+      .argParser(wholeNumber(1))
+      .default(5),
+    new Option("--steps <steps>", "decode steps of one measurement").argParser(wholeNumber(1)).default(8),
+    new Option("--parameters <names>", "what to try (comma-separated)")
+      .argParser(choices(tuningParameters))
+      .default(tuningParameters, "all"),
+    jsonOption(),
+  ).action((file, options) => settle(import("./commands/tune.js").then((c) => c.tuneCommand(terminal, file, options))));
 
   withOptions(command("doctor", "say which devices there are and what will run on them"), jsonOption()).action(
     (options) => settle(import("./commands/doctor.js").then((c) => c.doctorCommand(terminal, options))),

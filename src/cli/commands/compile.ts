@@ -15,12 +15,14 @@ import { writeFolderAtomic } from "../../runtime/node/atomic-write.js";
 import { openCheckpoint } from "../../runtime/node/open-checkpoint.js";
 import type { SourceFile } from "../../source/source-file.js";
 import { assertWeightsFit } from "../check-weights.js";
+import { chooseDevice } from "../device.js";
 import { readSource } from "../files.js";
 import { formatBytes } from "../format.js";
 import { programOf } from "../open-model.js";
 import { type DtypeName, type QuantizeOptions, quantisationOf, type Settings } from "../options.js";
 import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
+import { findTuning } from "../tuning-cache.js";
 
 export interface CompileCommandOptions extends QuantizeOptions {
   readonly target: "webgpu" | "cuda";
@@ -30,6 +32,8 @@ export interface CompileCommandOptions extends QuantizeOptions {
   readonly weights?: string;
   readonly dtype: DtypeName;
   readonly subgroups?: boolean;
+  /** Kernels as `phdc tune` found them best on this machine's adapter. */
+  readonly tuned?: boolean;
   /** False: `--no-nvcc`. */
   readonly nvcc?: boolean;
   readonly dumpIr?: string;
@@ -49,6 +53,7 @@ export async function compileCommand(
 ): Promise<number> {
   checkOptions(options);
   const source = await readSource(terminal, path);
+  const tuning = options.tuned ? await findTuning(terminal, await chooseDevice(terminal, "webgpu", "f32")) : {};
   const dumps: PackageFile[] = [];
   const times: [string, number][] = [];
   const compileOptions: CompileOptions = {
@@ -56,6 +61,7 @@ export async function compileCommand(
     set: options.set,
     dtype: options.dtype === "auto" ? "f32" : options.dtype,
     ...quantisationOf(options),
+    ...tuning,
     ...(options.target === "webgpu" && { capabilities: capabilitiesFor(options) }),
     trace: (pass, graph, milliseconds) => {
       times.push([pass, milliseconds]);
@@ -79,7 +85,7 @@ export async function compileCommand(
 }
 
 function checkOptions(options: CompileCommandOptions): void {
-  const { output, emit, weights, dumpIr, printAfter = [], timePasses, target, dtype, subgroups } = options;
+  const { output, emit, weights, dumpIr, printAfter = [], timePasses, target, dtype, subgroups, tuned } = options;
   const conflict = (reason: string) => new UsageError(usageDiagnostics.optionsConflict({ reason }));
   if (output === undefined && emit === undefined && dumpIr === undefined && printAfter.length === 0 && !timePasses) {
     throw conflict("Say where the package goes with -o, or what to print with --emit");
@@ -89,6 +95,8 @@ function checkOptions(options: CompileCommandOptions): void {
   if (target === "webgpu" && dtype === "bf16")
     throw conflict("--dtype bf16 is for --target cuda; WebGPU has f16 and f32");
   if (target === "cuda" && subgroups) throw conflict("--subgroups is for --target webgpu; every CUDA device has warps");
+  if (target === "cuda" && tuned)
+    throw conflict("--tuned is for --target webgpu: it takes what this machine's adapter wants");
   const language = { webgpu: "wgsl", cuda: "cuda" }[target];
   if ((emit === "wgsl" || emit === "cuda") && emit !== language) {
     throw conflict(`--emit ${emit} is for another target; the kernels for ${target} are in ${language}`);

@@ -17,6 +17,7 @@ export interface LogitsOptions extends QuantizeOptions {
   readonly device: DeviceName;
   readonly dtype: DtypeName;
   readonly set: Settings;
+  readonly tuned?: boolean;
   readonly json?: boolean;
 }
 

@@ -21,6 +21,7 @@ export interface RunOptions extends QuantizeOptions {
   readonly device: DeviceName;
   readonly dtype: DtypeName;
   readonly set: Settings;
+  readonly tuned?: boolean;
   readonly json?: boolean;
 }
 

@@ -16,6 +16,7 @@ export interface VerifyOptions extends QuantizeOptions {
   readonly tokens: number;
   readonly seed: number;
   readonly set: Settings;
+  readonly tuned?: boolean;
   readonly json?: boolean;
 }
 
