@@ -36,6 +36,8 @@ export interface SweepDevice {
   readonly dtypes: readonly CompileOptions["dtype"][];
   /** Bytes that may be used; undefined where nobody knows. */
   readonly memory?: number;
+  /** Bytes to copy to see its bandwidth: more than its caches hold, and no more than it copies in a second. */
+  readonly copyBytes: number;
 }
 
 /** The model of a point: its text, and the values of its parameters. */
@@ -59,9 +61,6 @@ export interface SweepRun {
 
 const compilations = 3;
 
-/** Bytes of each buffer of the copy that shows a device's bandwidth. */
-const copyBytes = { software: 64 * 1024 * 1024, hardware: 256 * 1024 * 1024 } as const;
-
 /**
  * Measures all points, one after the other. A point that does not fit, or that the device refuses, is skipped with the reason; a model
  * that does not compile ends the run before anything is measured.
@@ -76,11 +75,11 @@ export async function runSweep(run: SweepRun): Promise<BenchReport> {
   for (const name of new Set(run.points.map(({ device }) => device))) {
     const opened = await run.openDevice(name);
     try {
-      const { software, driver } = opened;
+      const { software, driver, copyBytes } = opened;
       const floor = await measureFloor(opened.device, opened.capabilities, {
         repeat: run.effort.repeat,
         leastMs: run.effort.leastMs,
-        copyBytes: software ? copyBytes.software : copyBytes.hardware,
+        copyBytes,
       });
       devices.push({ device: name, name: opened.name, software, ...(driver !== undefined && { driver }), floor });
       const observed = new ObservedDevice(opened.device);

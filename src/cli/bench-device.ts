@@ -9,6 +9,11 @@ import { capabilitiesOf } from "./capabilities.js";
 /** Of free memory, the part that a device may take that computes with the machine's own. */
 const shareOfMemory = 0.8;
 
+const mib = 1024 * 1024;
+
+/** The emulator checks every access: it copies some kilobytes while a GPU copies gigabytes. */
+const copyBytes = { hardware: 256 * mib, software: 64 * mib, emulated: mib / 16 } as const;
+
 export async function openSweepDevice(name: string): Promise<SweepDevice> {
   return name === "webgpu" ? openWebGpu() : openCudaDevice(name === "cuda-emulated");
 }
@@ -25,6 +30,7 @@ async function openWebGpu(): Promise<SweepDevice> {
     target: device.target,
     capabilities,
     dtypes: capabilities.f16 ? ["f32", "f16"] : ["f32"],
+    copyBytes: description.software ? copyBytes.software : copyBytes.hardware,
     // A GPU's own memory is unknown to WebGPU.
     ...(description.software && { memory: Math.floor(freemem() * shareOfMemory) }),
   };
@@ -42,6 +48,7 @@ async function openCudaDevice(emulated: boolean): Promise<SweepDevice> {
     target: device.target,
     capabilities: cudaCapabilities,
     dtypes: ["f32", "f16", "bf16"],
+    copyBytes: emulated ? copyBytes.emulated : copyBytes.hardware,
     ...(memory !== undefined && { memory }),
   };
 }
