@@ -24,7 +24,7 @@ import {
 /** Elements that one workgroup of the elementwise kernels takes. */
 const perWorkgroup = 64;
 
-export function embedStep(shop: Workshop, op: Embed): Step {
+export function embedStep(shop: Workshop, { phase }: Situation, op: Embed): Step {
   const { graph, kernels, weights, places, capabilities } = shop;
   // A table that the head multiplies with as well is kept once, as the head reads it.
   const shared = [...eachOp(graph)].some(
@@ -32,7 +32,12 @@ export function embedStep(shop: Workshop, op: Embed): Step {
   );
   const table = weights.matrix([op.table], [], shared ? { layout: weights.productLayout } : {});
   const fragments = table.layout === "fragments" ? { fragments: true } : {};
-  const options = { width: table.columns, element: table.element as FloatType, ...fragments };
+  const options = {
+    width: table.columns,
+    element: table.element as FloatType,
+    ...fragments,
+    oneTokenEach: phase === "decode",
+  };
   const vectors = table.columns / embedVector(options);
   return finishStep({
     name: stepName("embed", op),
@@ -42,7 +47,7 @@ export function embedStep(shop: Workshop, op: Embed): Step {
       {
         kernel: kernels.get("embed", options, embed),
         workgroups: flatWorkgroups(
-          ceilDiv(mul("row_count", vectors), perWorkgroup),
+          ceilDiv(mul(options.oneTokenEach ? "batch" : "row_count", vectors), perWorkgroup),
           capabilities.limits.maxWorkgroupsPerDimension,
         ),
       },

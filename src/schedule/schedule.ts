@@ -181,7 +181,7 @@ function stepsOf(shop: Workshop, situation: Situation, op: Op): Step[] {
     case "select-copy":
       return [];
     case "embed":
-      return [embedStep(shop, op)];
+      return [embedStep(shop, situation, op)];
     case "fused-linear":
       return linearSteps(shop, situation, op);
     case "norm":

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { runKernel } from "../../src/interpret/kernel/run-kernel.js";
+import { AccessCounts, runKernel } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import { halfFromBits } from "../../src/ir/kernel/half.js";
 import type { ElementExpression } from "../../src/kernels/elementwise/element-expression.js";
@@ -55,6 +55,32 @@ describe("embedding", () => {
       });
     }
   }
+
+  it.each([1, 5, 8])("gathers rows of %i once for all copies of a sequence's token", (width) => {
+    const table = randomFloats(1, 10 * width);
+    const [batch, copies] = [3, 4];
+    const ids = [7, 0, 9];
+    const rows = Array.from(
+      { length: batch * copies },
+      (_, row) => [row % batch, 5, 1 + row, ids[row % batch]!] as const,
+    );
+    const { control, params } = controlOf(rows);
+    const output = new Float32Array(rows.length * width).fill(7);
+    const count = new AccessCounts();
+    // The first copy does not enter.
+    runKernel(embed({ width, element: "f32", oneTokenEach: true }), {
+      buffers: { control, weight: table, output },
+      params: { rows_at: params.rows_at, row_base: batch, row_count: 9, part_base: 0, part_rows: 10, batch },
+      workgroups: [1, 2, 1],
+      count,
+      detectRaces: true,
+    });
+    const expected = rows.flatMap(([, , , id], row) =>
+      Array.from({ length: width }, (_, column) => (row < batch ? 7 : table[id * width + column]!)),
+    );
+    expect([...output]).toEqual(expected);
+    expect(Math.max(...count.of("weight").loadsOfElement)).toBe(1);
+  });
 
   it("leaves rows alone whose token is in another part of the table", () => {
     const { control, params } = controlOf([4, 5, 6, 7].map((id, index) => [0, index, 1, id]));

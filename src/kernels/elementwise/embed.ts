@@ -22,6 +22,8 @@ export interface EmbedOptions {
   readonly element: FloatType;
   /** Whether the table lies in tiles, because a product reads it too. */
   readonly fragments?: boolean;
+  /** The rows of a decode step: all copies of one token per sequence, `batch` rows apart. One invocation then writes all of them. */
+  readonly oneTokenEach?: boolean;
 }
 
 /** Components of a row that one invocation takes; in tiles, neighbours stand together in pairs. */
@@ -32,19 +34,24 @@ export function embedVector({ width, fragments = false }: EmbedOptions): 1 | 2 |
 const workgroupSize = 64;
 
 /**
- * Gathers the embedding of every row's token. All copies of a token gather the same row. One invocation per vector.
+ * Gathers the embedding of every row's token. One invocation per vector of a row; in a decode step per vector of a sequence's token, so
+ * that the table is read once for all copies.
  *
  * The table may be bound in parts: `part_base` is the first id of this one, and rows with other ids are left alone.
  */
 export function embed(options: EmbedOptions): Kernel {
-  const { width, element, fragments = false } = options;
+  const { width, element, fragments = false, oneTokenEach = false } = options;
   const lanes = embedVector(options);
   const vectors = width / lanes;
   return buildKernel(
-    ["embed", width, element !== "f32" && element, fragments && "fragments"].filter(Boolean).join("_"),
+    ["embed", width, element !== "f32" && element, fragments && "fragments", oneTokenEach && "once"]
+      .filter(Boolean)
+      .join("_"),
     {
-      doc: "Gathers the embedding of every row's token; all copies of a token gather the same row. One invocation per vector.",
-      dispatch: `ceil(row_count * ${vectors} / ${workgroupSize}) workgroups over x and y`,
+      doc: oneTokenEach
+        ? "Gathers the embedding of every sequence's token for all of its copies. One invocation per vector of the table."
+        : "Gathers the embedding of every row's token; all copies of a token gather the same row. One invocation per vector.",
+      dispatch: `ceil(${oneTokenEach ? "batch" : "row_count"} * ${vectors} / ${workgroupSize}) workgroups over x and y`,
       workgroupSize,
     },
     (k) => {
@@ -55,9 +62,10 @@ export function embed(options: EmbedOptions): Kernel {
       const rows = rowTable(k, control);
       const partBase = k.param("part_base");
       const partRows = k.param("part_rows");
+      const tokens = oneTokenEach ? k.param("batch") : range.count;
 
       const index = k.let("index", flatWorkgroup(k).mul(workgroupSize).add(k.localId));
-      k.if(index.lt(range.count.mul(vectors)), () => {
+      k.if(index.lt(tokens.mul(vectors)), () => {
         const row = k.let("row", range.base.add(index.div(vectors)));
         const vector = k.let("vector", index.rem(vectors));
         const id = k.let("id", rows.at(row).id);
@@ -66,7 +74,10 @@ export function embed(options: EmbedOptions): Kernel {
           const found = fragments
             ? fromFragments(k, table, halfFormat(options), own, vector.mul(lanes), width)
             : table.at(own.mul(vectors).add(vector)).toF32();
-          output.set(row.mul(u32(vectors)).add(vector), lanes === 1 ? found.component(0) : found);
+          const write = (to: Value, value: Value) => output.set(to.mul(u32(vectors)).add(vector), value);
+          if (!oneTokenEach) return write(row, lanes === 1 ? found.component(0) : found);
+          const value = k.let("value", lanes === 1 ? found.component(0) : found);
+          k.for("copy", { from: row, to: range.base.add(range.count), step: tokens }, (copy) => write(copy, value));
         });
       });
     },
