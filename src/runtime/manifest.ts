@@ -161,9 +161,10 @@ export interface RowRules {
  * A key with index i stands in slot (i - base) mod slots.
  *
  *   forever  slots = context (or endPos, if that is less) · copies in the group; written in both phases; base 0
- *   ring     slots = keep + copies in the group, so that a decode step may write its rows before attention reads. Prefill works on the
+ *   ring     slots = keep + copies in the group, so that a decode step can write its rows and read the kept ones. Prefill works on the
  *            scratch instead; `keep` last keys are copied in before (when start > 0) and out after attention
- *   step     nothing is kept between steps; decode uses one small buffer (copies in the group) shared by all layers, prefill the scratch
+ *   step     nothing is kept between steps; decode uses one small buffer (copies in the group) shared by all layers, if its kernels store
+ *            such keys at all; prefill uses the scratch
  *   unread   no key is ever read; nothing is stored
  */
 export interface KeyStore {
