@@ -52,10 +52,11 @@ export const paramDiagnostics = defineDiagnostics({
     code: "PHD0306",
     title: "A number outside its range",
     explanation:
-      "Layers, copies, sizes and heads have a smallest and a largest value. The largest ones are far beyond any model, and keep what the compiler does bounded.",
+      "Layers, copies, sizes, heads and the numbers of a relation have a smallest and a largest value. The largest ones are far beyond any model, and keep what the compiler does bounded.",
     example: "phdc check model.phd --set layers=1000000000",
-    message: (d: { what: string; value: number; least: number; most: number }) =>
+    message: (d: { what: string; value: number; least: number; most: number; hint?: string }) =>
       `${d.what} must be from ${d.least} to ${d.most}, and not ${d.value}`,
+    hint: (d) => d.hint,
   },
   divisionByZero: {
     code: "PHD0307",
@@ -66,6 +67,12 @@ export const paramDiagnostics = defineDiagnostics({
       d.value === 0
         ? `\`${d.operator}\` by zero`
         : `\`${d.operator}\` needs a positive divisor, and this is ${d.value}`,
+    hint: (d) =>
+      d.value < 0 && d.operator === "mod"
+        ? `Remainders are never negative: \`x mod ${-d.value}\` says the same of every x.`
+        : d.value < 0
+          ? `\`x ${d.operator} ${d.value}\` is \`-x ${d.operator} ${-d.value}\`.`
+          : undefined,
   },
   repeatCountName: {
     code: "PHD0308",

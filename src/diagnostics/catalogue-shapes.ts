@@ -1,6 +1,15 @@
 /** PHD02xx: values of the wrong type, tensors of the wrong shape, statements in the wrong place. */
 import { defineDiagnostics } from "./define.js";
 
+/** What to write in a relation instead of a function. */
+const functionHints: Readonly<Record<string, string>> = {
+  abs: "`abs(a) <= c` is `a <= c and -a <= c`.",
+  max: "`max(a, b) <= c` is `a <= c and b <= c`; `max(a, b) >= c` is `a >= c or b >= c`.",
+  min: "`min(a, b) <= c` is `a <= c or b <= c`; `min(a, b) >= c` is `a >= c and b >= c`.",
+  floor: "Coordinates are integers: `a div c` rounds down.",
+  ceil: "Coordinates are integers: `(a + c - 1) div c` rounds up.",
+};
+
 export const shapeDiagnostics = defineDiagnostics({
   wrongType: {
     code: "PHD0201",
@@ -178,6 +187,16 @@ export const shapeDiagnostics = defineDiagnostics({
     message: (d: { operator: string; found: string }) => `\`${d.operator}\` mixes a token's coordinate with ${d.found}`,
     hint: (d) =>
       d.operator === "/" ? "Write `div`, which rounds down." : "Relations take integers and integer parameters.",
+  },
+  functionOfToken: {
+    code: "PHD0223",
+    title: "A function of something that depends on tokens",
+    explanation:
+      "Relations are made of sums, multiples, `div` and `mod` of coordinates. Functions such as `max` work on numbers that are known when the model is compiled. What most of them are wanted for can be said with `and` and `or`.",
+    example: "rule near(q, k) = abs(q.pos - k.pos) <= 4",
+    message: (d: { text: string; name: string; argument: string }) =>
+      `\`${d.text}\` applies \`${d.name}\` to \`${d.argument}\`, which depends on tokens`,
+    hint: (d) => functionHints[d.name] ?? "Write it with sums, multiples, `div` and `mod` of coordinates.",
   },
   tooManyErrors: {
     code: "PHD0222",

@@ -4,12 +4,13 @@ import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
 import type { Term } from "../../ir/relation/predicate.js";
+import type { Span } from "../../source/source-file.js";
 import type { AttendDeclaration, RotateDeclaration } from "../ast/nodes.js";
 import type { CheckedAttend } from "./checked-model.js";
 import { type Context, callLabels, type Rotation } from "./context.js";
 import { evaluate } from "./evaluate.js";
 import { Scope } from "./scope.js";
-import { predicateSize, toPredicate, toTerm } from "./terms.js";
+import { predicateSize, textOf, toPredicate, toTerm } from "./terms.js";
 import { describeValue, intValue } from "./values.js";
 
 /** Comparisons and connectives of one predicate, after rules are expanded. */
@@ -45,19 +46,30 @@ export function evaluateAttend(node: AttendDeclaration, context: Context): Check
     state.report(shapeDiagnostics.modelTooLarge({ what: "This relation", limit: largestPredicate }, place));
     return undefined;
   }
-  const constant = largestIn(predicate);
-  if (constant > largestConstant) {
-    const report = { what: "A number in a relation", value: constant, least: -largestConstant, most: largestConstant };
-    state.report(paramDiagnostics.outOfRange(report, place));
+  const largest = largestIn(predicate, node.predicate.span);
+  if (Math.abs(largest.value) > largestConstant) {
+    const what = `A number in \`${textOf(largest.span)}\``;
+    const hint =
+      "No sequence is as long: leave out a bound that nothing reaches, and make factors smaller on both sides.";
+    const report = { what, value: largest.value, least: -largestConstant, most: largestConstant, hint };
+    const labels = largest.span === node.predicate.span ? [place] : [label(largest.span), place];
+    state.report(paramDiagnostics.outOfRange(report, ...labels));
     return undefined;
   }
   return { predicate, span: node.span };
 }
 
-function largestIn(node: unknown): number {
-  if (typeof node === "number") return Math.abs(node);
-  if (typeof node !== "object" || node === null) return 0;
-  return Math.max(0, ...Object.entries(node).map(([key, part]) => (key === "span" ? 0 : largestIn(part))));
+/** The number of a predicate that is farthest from 0, and the smallest part with a place that it is in. */
+function largestIn(node: unknown, around: Span): { readonly value: number; readonly span: Span } {
+  if (typeof node === "number") return { value: node, span: around };
+  let largest = { value: 0, span: around };
+  if (typeof node !== "object" || node === null) return largest;
+  const span = "span" in node && node.span !== undefined ? (node.span as Span) : around;
+  for (const [key, part] of Object.entries(node)) {
+    const found = key === "span" ? largest : largestIn(part, span);
+    if (Math.abs(found.value) > Math.abs(largest.value)) largest = found;
+  }
+  return largest;
 }
 
 export function evaluateRotate(node: RotateDeclaration, context: Context): Rotation | undefined {

@@ -6,6 +6,7 @@ import { reportTooLarge } from "./arithmetic.js";
 import type { ScalarBuiltin } from "./builtin-names.js";
 import type { Arg, Args } from "./builtins.js";
 import { type Context, callLabels } from "./context.js";
+import { textOf } from "./terms.js";
 import { describeValue, failed, intValue, type Value } from "./values.js";
 
 export function applyScalarBuiltin(node: Call, name: ScalarBuiltin, args: Args, context: Context): Value {
@@ -13,6 +14,12 @@ export function applyScalarBuiltin(node: Call, name: ScalarBuiltin, args: Args, 
   const numbers: number[] = [];
   for (const arg of given) {
     const number = toNumber(arg);
+    if (number === undefined && arg.value.kind === "term") {
+      const report = { name, text: textOf(node.span), argument: textOf(arg.node.span) };
+      const labels = [label(node.span), label(arg.node.span, "depends on tokens"), ...callLabels(context)];
+      context.state.report(shapeDiagnostics.functionOfToken(report, ...labels));
+      return failed;
+    }
     if (number === undefined) {
       const report = { expected: "a number", found: describeValue(arg.value) };
       context.state.report(shapeDiagnostics.wrongType(report, label(arg.node.span), ...callLabels(context)));

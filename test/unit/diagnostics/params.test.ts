@@ -120,10 +120,11 @@ describe("parameter errors", () => {
 
   it("bound the numbers of a relation", () => {
     expect(reportsOf(modelText({ attend: "q.pos - k.pos <= 4000000000" }))).toMatchInlineSnapshot(`
-      "error[PHD0306]: A number in a relation must be from -1073741824 to 1073741824, and not 4000000000
+      "error[PHD0306]: A number in \`q.pos - k.pos <= 4000000000\` must be from -1073741824 to 1073741824, and not 4000000000
         model.phd:6:22
       6 |   attend q -> k when q.pos - k.pos <= 4000000000
-        |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^"
+        |                      ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      Hint: No sequence is as long: leave out a bound that nothing reaches, and make factors smaller on both sides."
     `);
   });
 
@@ -143,7 +144,8 @@ describe("parameter errors", () => {
       error[PHD0307]: \`mod\` needs a positive divisor, and this is -3
         model.phd:6:47
       6 |   attend q -> k when q.pos div 0 == k.pos mod -3
-        |                                               ^^"
+        |                                               ^^
+      Hint: Remainders are never negative: \`x mod 3\` says the same of every x."
     `);
   });
 

@@ -424,6 +424,40 @@ describe("shape and type errors", () => {
 describe("relation errors that the checker finds", () => {
   const attend = (text: string) => reportsOf(modelText({ attend: text }));
 
+  it("say what to write instead of a function of coordinates, a divisor below zero or a number beyond all bounds", () => {
+    expect(attend("k.pos <= q.pos and abs(q.pos - k.pos) <= 3")).toMatchInlineSnapshot(`
+      "error[PHD0223]: \`abs(q.pos - k.pos)\` applies \`abs\` to \`q.pos - k.pos\`, which depends on tokens
+        model.phd:6:41
+      6 |   attend q -> k when k.pos <= q.pos and abs(q.pos - k.pos) <= 3
+        |                                         ^^^^^^^^^^^^^^^^^^
+        |                                             ------------- depends on tokens
+      Hint: \`abs(a) <= c\` is \`a <= c and -a <= c\`."
+    `);
+    expect(attend("k.pos <= min(q.pos, 7)")).toMatchInlineSnapshot(`
+      "error[PHD0223]: \`min(q.pos, 7)\` applies \`min\` to \`q.pos\`, which depends on tokens
+        model.phd:6:31
+      6 |   attend q -> k when k.pos <= min(q.pos, 7)
+        |                               ^^^^^^^^^^^^^
+        |                                   ----- depends on tokens
+      Hint: \`min(a, b) <= c\` is \`a <= c or b <= c\`; \`min(a, b) >= c\` is \`a >= c and b >= c\`."
+    `);
+    expect(attend("k.pos <= q.pos and (q.pos - k.pos) mod -3 == 0")).toMatchInlineSnapshot(`
+      "error[PHD0307]: \`mod\` needs a positive divisor, and this is -3
+        model.phd:6:61
+      6 |   attend q -> k when k.pos <= q.pos and (q.pos - k.pos) mod -3 == 0
+        |                                                             ^^
+      Hint: Remainders are never negative: \`x mod 3\` says the same of every x."
+    `);
+    expect(attend("k.pos <= q.pos and k.pos * 2000000000 <= 3")).toMatchInlineSnapshot(`
+      "error[PHD0306]: A number in \`k.pos * 2000000000\` must be from -1073741824 to 1073741824, and not 2000000000
+        model.phd:6:41
+      6 |   attend q -> k when k.pos <= q.pos and k.pos * 2000000000 <= 3
+        |                                         ^^^^^^^^^^^^^^^^^^
+        |                      ------------------------------------------
+      Hint: No sequence is as long: leave out a bound that nothing reaches, and make factors smaller on both sides."
+    `);
+  });
+
   it("refuse products of coordinates, and say what to write", () => {
     expect(attend("q.pos * q.copy - k.pos * k.copy <= 16")).toMatchInlineSnapshot(`
       "error[PHD0215]: \`q.pos * q.copy\` multiplies two numbers that depend on tokens
