@@ -118,6 +118,10 @@ describe("help and version", () => {
         explain [options] <subject>  document a diagnostic (PHD0123), or explain the caches and the work
                                      of a model
         inspect [options] <path>     list what a checkpoint or a compiled package holds
+        bench [options] [models...]  time models of true shapes with random weights, and say what bounds
+                                     the times
+        tune [options] <file>        measure parameters of kernels on a device, and keep what is fastest
+                                     for --tuned
         doctor [options]             say which devices there are and what will run on them
         help [command]               display help for command
 
@@ -135,9 +139,14 @@ describe("help and version", () => {
         --prefill <n>        ids to run as the prompt; the rest is fed one by one
         -o, --output <path>  safetensors file to write
         --device <name>      where to run; one that is named is never replaced by another (choices:
-                             "auto", "webgpu", "cpu", default: "auto")
-        --dtype <type>       element type of weights and caches; auto is f16 where the adapter has it,
-                             else f32 (choices: "auto", "f32", "f16", default: "f32")
+                             "auto", "cuda", "cuda-emulated", "webgpu", "cpu", default: "auto")
+        --dtype <type>       element type of weights and caches; auto is f16 where the device has it, else
+                             f32; bf16 is for CUDA (choices: "auto", "f32", "f16", "bf16", default: "f32")
+        --quantize <type>    store the weights of products as small integers with a scale per group
+                             (choices: "int8", "int4")
+        --group <inputs>     neighbouring inputs that share a scale, with --quantize: 16, 32, 64 or 128
+                             (default: 32)
+        --tuned              take what phdc tune found best on this device, where it has been run
         --set <name=value>   set a parameter of the model (repeatable) (default: none)
         --json               print one JSON document on stdout instead of text
         -h, --help           show help for logits
