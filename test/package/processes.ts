@@ -1,8 +1,9 @@
 /** Runs `exercise.js` outside of this process: in plain Node through Dawn, and in Deno through wgpu. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { unpackSoftwareVulkan } from "../../src/runtime/node/software-adapter.js";
@@ -53,11 +54,14 @@ export async function exerciseOnCuda(
   compiled: readonly CompiledTexts[],
 ): Promise<ExerciseResult & { readonly left: unknown }> {
   const url = JSON.stringify(pathToFileURL(folder).href);
+  // Longer than a command line may be.
+  const list = join(folder, "compiled-for-the-test.json");
+  await writeFile(list, JSON.stringify(compiled));
   const script = `
     import { readFile } from "node:fs/promises";
     import { openDevice } from ${JSON.stringify(pathToFileURL(`${folder}/model.js`).href)};
     import { exerciseOn } from ${JSON.stringify(exerciseUrl)};
-    const compiled = ${JSON.stringify(compiled)};
+    const compiled = JSON.parse(await readFile(${JSON.stringify(list)}, "utf8"));
     const build = async ({ kernels }) => {
       const holds = ({ texts }) => kernels.every(({ info, text }) => texts[info.name] === text);
       const image = new Uint8Array(await readFile(compiled.find(holds).file));
