@@ -125,7 +125,7 @@ export async function measurePoint(
         prefill: countWork({ ...prefill, program, shape: session.shape, weights: model.weights }),
         decode: countWork({ ...decode, program, shape: session.shape, weights: model.weights }),
       };
-      const host = await hostReport(model, session, blocks, clocks);
+      const host = await hostReport(model, session, point, blocks, clocks);
       const kernels = effort.kernels
         ? await measureKernels(
             device.device,
@@ -216,12 +216,13 @@ function rowsOfLayers(works: readonly CallWork[]): number {
   return [...most.values()].reduce((total, rows) => total + rows, 0);
 }
 
-/** Lengths of the short text whose steps are compared with those of the point. */
+/** Length, at most, of the short text whose steps are compared with those of the point. */
 const shortText = 8;
 
 async function hostReport(
   model: Model,
   session: Session,
+  { prompt }: Point,
   blocks: readonly { readonly hostMs: number }[],
   clocks: HostClocks,
 ): Promise<HostReport> {
@@ -230,16 +231,17 @@ async function hostReport(
   const { heapBytes } = clocks;
   if (heapBytes === undefined) return { msPerToken, measuredBy };
   const long = { n: session.lengths[0]!, bytesPerToken: await heapOfSteps(session, heapSteps, heapBytes) };
-  const { batch } = session.shape;
+  const { batch, context } = session.shape;
+  const length = Math.min(shortText, prompt);
   const short = await openAndRead(
     model,
-    { batch, context: session.shape.context, slice: shortText },
-    Array.from({ length: batch }, () => new Array<number>(shortText).fill(0)),
+    { batch, context, slice: length },
+    Array.from({ length: batch }, () => new Array<number>(length).fill(0)),
   );
   try {
     await runSteps(short, warmUpSteps, clocks);
     const bytesPerToken = await heapOfSteps(short, heapSteps, heapBytes);
-    return { msPerToken, measuredBy, heap: [{ n: shortText + warmUpSteps, bytesPerToken }, long] };
+    return { msPerToken, measuredBy, heap: [{ n: length + warmUpSteps, bytesPerToken }, long] };
   } finally {
     short.close();
   }
