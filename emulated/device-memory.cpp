@@ -100,20 +100,21 @@ void announce(const void* address, u32 element_bytes, bool stores) {
     allocation->smallest = element_bytes;
   }
   allocation->stores |= stores;
+  allocation->changes |= stores;
   allocation->smallest = std::min(allocation->smallest, element_bytes);
 }
 
 Binding bind(const void* address, u32 element_bytes, u32 alignment) {
   Allocation* allocation = find_allocation(address);
-  if (allocation == nullptr || reinterpret_cast<std::uintptr_t>(address) % alignment != 0) return {0, nullptr, 1};
+  if (allocation == nullptr || reinterpret_cast<std::uintptr_t>(address) % alignment != 0) return {0, nullptr, 1, false};
   const std::size_t offset = static_cast<const char*>(address) - allocation->start;
   const std::uint64_t count = (allocation->bytes - offset) / element_bytes;
-  if (!allocation->stores) return {count, nullptr, 1};
+  if (!allocation->stores) return {count, nullptr, 1, allocation->changes};
   if (allocation->granule != allocation->smallest) {
     allocation->granule = allocation->smallest;
     allocation->traces.assign((allocation->bytes + allocation->granule - 1) / allocation->granule, Trace());
   }
-  return {count, allocation->traces.data() + offset / allocation->granule, element_bytes / allocation->granule};
+  return {count, allocation->traces.data() + offset / allocation->granule, element_bytes / allocation->granule, allocation->changes};
 }
 
 }  // namespace emulated

@@ -18,6 +18,8 @@ struct Allocation {
   /** About the launch that is being bound: whether it stores here, and its smallest element. */
   u32 launch = 0;
   bool stores = false;
+  /** Whether any launch has stored here. */
+  bool changes = false;
   u32 smallest = 0;
 };
 

@@ -54,6 +54,7 @@ const char* name_of(FaultKind kind) {
     case FaultKind::race: return "race";
     case FaultKind::unstored: return "uninitialised shared memory";
     case FaultKind::in_flight: return "asynchronous copy not waited for";
+    case FaultKind::early: return "access before the previous kernel has ended";
     case FaultKind::divergence: return "divergence";
     case FaultKind::lane: return "no such lane";
     case FaultKind::division: return "division by zero";

@@ -43,6 +43,8 @@ struct Fiber {
   void* stack = nullptr;
   /** Whether the context stands where a thread can begin. */
   bool fresh = false;
+  /** The kernels before this one have ended, as far as it may know. */
+  bool awaited = true;
   State state = State::ready;
   /** Where it waits, and for what: a barrier, or the operation of its warp with what it brings and takes. */
   int line = 0;
@@ -164,7 +166,10 @@ class Block {
   void run(u32 number) {
     number_ = number;
     running.first_period = running.period = ++periods;
-    for (u32 thread = 0; thread < threads_; thread++) fibers[thread]->state = State::ready;
+    for (u32 thread = 0; thread < threads_; thread++) {
+      fibers[thread]->state = State::ready;
+      fibers[thread]->awaited = !launch.kernel->awaits;
+    }
     if (seed_ != 0) {
       warps_.shuffle(seed_);
       lanes_.shuffle(seed_);
@@ -181,6 +186,7 @@ class Block {
       const u32 thread = first_ + lanes_[lane_++];
       if (thread >= last_ || fibers[thread]->state != State::ready) continue;
       running.thread = thread;
+      running.awaited = fibers[thread]->awaited;
       running.launch_thread = number_ * threads_ + thread;
       threadIdx = {thread, 0, 0};
       if (thread >= blockDim.x) threadIdx = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / (blockDim.x * blockDim.y)};
@@ -300,6 +306,8 @@ std::uint64_t seed_of_environment() {
 }
 
 }  // namespace
+
+void await_previous() { self().awaited = running.awaited = true; }
 
 void pass_barrier(int line) {
   Fiber& fiber = self();

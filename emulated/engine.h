@@ -33,8 +33,13 @@ struct Running {
   /** In which the launch began. */
   u32 launch_period;
   u32 launch;
+  /** The kernels before this one have ended, as far as this thread may know. */
+  bool awaited;
 };
 extern Running running;
+
+/** From now on the thread may touch what earlier kernels have stored. */
+void await_previous();
 
 /** Blocks until every thread of the block is here. */
 void pass_barrier(int line);
@@ -71,6 +76,7 @@ enum class Access { load, store, atomic, copy_to, copy_from };
 [[noreturn]] void fault_in_flight(Region region, Place place, Access access, u32 copier);
 /** `other` is the thread whose access conflicts; one of the numbers of memory.h where it is not one thread. */
 [[noreturn]] void fault_race(Region region, Place place, Access access, u32 other, bool other_stored);
+[[noreturn]] void fault_early(Region region, Place place, Access access);
 [[noreturn]] void fault_lane(const char* what, int line, u32 lane);
 
 struct Trace;

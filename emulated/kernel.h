@@ -11,6 +11,8 @@ struct Binding {
   std::uint64_t count;
   Trace* traces;
   u32 cells;
+  /** Whether this kernel or an earlier one stores there. */
+  bool changes;
 };
 
 /** First every buffer of a launch is announced, then every one is bound: whether an allocation is traced depends on all of them. */
@@ -25,6 +27,8 @@ struct Kernel {
   const char* name;
   /** Threads of a block. */
   u32 threads;
+  /** It waits for the kernels before it to end, and may begin before they do. */
+  bool awaits;
   u32 parameter_count;
   /** Bytes of each parameter. */
   const u32* parameter_bytes;
@@ -47,7 +51,7 @@ template <typename T> struct Parameter<buffer<T>> {
   static void announce(const void* value) { emulated::announce(address(value), sizeof(T), !std::is_const<T>::value); }
   static buffer<T> read(const char* name, const void* value) {
     const Binding bound = bind(address(value), sizeof(T), alignof(T));
-    return {address(value), bound.count, name, bound.traces, bound.cells};
+    return {address(value), bound.count, name, bound.traces, bound.cells, bound.changes};
   }
 
  private:
@@ -77,9 +81,9 @@ template <typename... Parts, void (*kernel)(Parts...), const char* const* names>
 }  // namespace emulated
 
 /** The record of a kernel, under the name by which the driver looks for it. */
-#define EMULATED_KERNEL(kernel, threads, ...) \
+#define EMULATED_KERNEL(kernel, threads, awaits, ...) \
   static constexpr const char* kernel##_parameters[] = {__VA_ARGS__}; \
   extern "C" [[gnu::visibility("default")]] const emulated::Kernel emulated_kernel_##kernel = { \
-      #kernel, threads, emulated::Start<kernel, kernel##_parameters>::parameter_count, \
+      #kernel, threads, awaits, emulated::Start<kernel, kernel##_parameters>::parameter_count, \
       emulated::Start<kernel, kernel##_parameters>::parameter_bytes, \
       emulated::Start<kernel, kernel##_parameters>::launch};

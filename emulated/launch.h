@@ -7,7 +7,7 @@
 
 namespace emulated {
 
-enum class FaultKind { outside, misaligned, race, unstored, in_flight, divergence, lane, division, crash };
+enum class FaultKind { outside, misaligned, race, unstored, in_flight, early, divergence, lane, division, crash };
 
 struct Fault {
   FaultKind kind;

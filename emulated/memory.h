@@ -164,15 +164,15 @@ template <typename T> class buffer {
  public:
   using Element = std::remove_const_t<T>;
 
-  /** `traces` is null where no thread of the launch stores; an element has `cells` of them. */
-  buffer(T* elements, std::uint64_t count, const char* name, emulated::Trace* traces, u32 cells)
-      : elements_(elements), count_(count), name_(name), traces_(traces), cells_(cells) {}
+  /** `traces` is null where no thread of the launch stores; an element has `cells` of them. Whether any kernel stores is `changes`. */
+  buffer(T* elements, std::uint64_t count, const char* name, emulated::Trace* traces, u32 cells, bool changes)
+      : elements_(elements), count_(count), name_(name), traces_(traces), cells_(cells), changes_(changes) {}
 
   /** The same memory from another element on. */
   buffer operator+(u32 elements) const {
     if (elements > count_) emulated::fault_outside(region(), elements, emulated::Access::load);
     emulated::Trace* traces = traces_ == nullptr ? nullptr : traces_ + std::size_t(elements) * cells_;
-    return {elements_ + elements, count_ - elements, name_, traces, cells_};
+    return {elements_ + elements, count_ - elements, name_, traces, cells_, changes_};
   }
   /** The same memory as elements of another type. */
   template <typename Other> explicit buffer(const buffer<Other>& other)
@@ -180,7 +180,8 @@ template <typename T> class buffer {
         count_(other.count_ * sizeof(Other) / sizeof(T)),
         name_(other.name_),
         traces_(other.traces_),
-        cells_(std::size_t(other.cells_) * sizeof(T) / sizeof(Other)) {
+        cells_(std::size_t(other.cells_) * sizeof(T) / sizeof(Other)),
+        changes_(other.changes_) {
     // Nothing may be accessed through a misaligned address; the report finds the reason.
     if (reinterpret_cast<std::uintptr_t>(elements_) % alignof(T) != 0) count_ = 0;
   }
@@ -214,6 +215,7 @@ template <typename T> class buffer {
   }
   void inside(emulated::Place place, emulated::Access access) const {
     if (std::uint64_t(place.index) >= count_) emulated::fault_outside(region(), place, access);
+    if (changes_ && !emulated::running.awaited) emulated::fault_early(region(), place, access);
   }
 
   T* elements_;
@@ -221,6 +223,7 @@ template <typename T> class buffer {
   const char* name_;
   emulated::Trace* traces_;
   u32 cells_;
+  bool changes_;
 };
 
 namespace emulated {
@@ -255,7 +258,8 @@ inline void async_copy(const emulated::SharedArray<T>& array, emulated::Place to
   array.copy(to, reads ? memory.load(from, emulated::Access::copy_from) : nullptr);
 }
 inline void async_commit() { emulated::commit_copies(); }
-// Kernels run one after the other here.
-inline void await_previous() {}
-inline void release_next() {}
 template <int pending> inline void async_wait() { emulated::wait_for_copies(pending); }
+
+// Kernels run one after the other here, but what they touch before they wait is checked.
+inline void await_previous() { emulated::await_previous(); }
+inline void release_next() {}

@@ -78,6 +78,10 @@ void fault_race(Region region, Place place, Access access, u32 other, bool other
                                    (other_stored ? " stored" : " loaded") + order);
 }
 
+void fault_early(Region region, Place place, Access access) {
+  raise_fault(FaultKind::early, name_event(region, place, access) + "where kernels store, before await_previous()");
+}
+
 void fault_lane(const char* what, int line, u32 lane) {
   raise_fault(FaultKind::lane, name_thread(running.thread) + " asks for lane " + std::to_string(lane) + " of its warp in " + what +
                                    " at " + name_line(line));

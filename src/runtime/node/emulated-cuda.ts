@@ -66,15 +66,16 @@ function unitsOf(names: readonly string[]): ReadonlyMap<string, readonly string[
 }
 
 /**
- * The line that tells the stand-in driver of a kernel: its name, the threads of a block, the names of its parameters. They are read
- * from the text, whose head is always written alike.
+ * The line that tells the stand-in driver of a kernel: its name, the threads of a block, whether it waits for the kernel before it, the
+ * names of its parameters. They are read from the text, whose head is always written alike.
  */
 function recordOf(name: string, text: string): string {
   const head = /extern "C" __global__ void __launch_bounds__\((\d+)[^)]*\)\s+(\w+)\(([^)]*)\)/.exec(text);
   if (head === null) throw new DeviceError(`${name}.cu defines no kernel`);
   const [, threads, kernel, parameters] = head;
   const names = parameters!.split(",").map((parameter) => `"${/(\w+)\s*$/.exec(parameter)![1]}"`);
-  return `EMULATED_KERNEL(${kernel}, ${threads}, ${names.join(", ")})`;
+  const awaits = text.includes("await_previous();");
+  return `EMULATED_KERNEL(${kernel}, ${threads}, ${awaits}, ${names.join(", ")})`;
 }
 
 /** The folder with the emulator's sources: beside `src` or `dist`, wherever this module was bundled to. */

@@ -1,5 +1,6 @@
 /** Bugs of the kinds that kernels have, each planted into the text of a kernel that is right. */
 import { emitCuda } from "../../../src/backends/cuda/module.js";
+import { buildKernel } from "../../../src/ir/kernel/builder.js";
 import { roundToBfloat } from "../../../src/ir/kernel/half.js";
 import type { Kernel } from "../../../src/ir/kernel/kernel.js";
 import { addBias, rmsNorm } from "../kernel-ir/example-kernels.js";
@@ -24,6 +25,20 @@ const bfloats = (length: number) => floats(length).map(roundToBfloat);
 const norm = rmsNorm({});
 const warpNorm = { ...rmsNorm({ subgroups: { minSize: 32, maxSize: 32 } }), name: "rms_norm_by_warps" };
 const [depth, outputs] = [48, 64];
+
+/** Loads weights before the kernel before it has ended, and everything else afterwards. */
+const eager = buildKernel(
+  "scale_rows",
+  { doc: "Multiplies rows of x with weight.", dispatch: "one workgroup per row", workgroupSize: 32 },
+  (k) => {
+    const weight = k.read("weight", "f32", "weight");
+    const x = k.readWrite("x", "f32");
+    const gain = k.let("gain", weight.at(k.localId));
+    k.awaitPrevious();
+    k.releaseNext();
+    x.set(k.globalId, x.at(k.globalId).mul(gain));
+  },
+);
 
 /** What each kernel runs on; new arrays in every call. */
 export const runs: ReadonlyMap<Kernel, () => EmulatedRun> = new Map<Kernel, () => EmulatedRun>([
@@ -74,6 +89,7 @@ export const runs: ReadonlyMap<Kernel, () => EmulatedRun> = new Map<Kernel, () =
       workgroups: [1, 1, 1],
     }),
   ],
+  [eager, () => ({ buffers: { weight: floats(32), x: floats(64) }, params: {}, workgroups: [2, 1, 1] })],
   [
     warpConstructs(),
     () => ({ buffers: { x: floats(64), y: new Float32Array(64 * 7) }, params: {}, workgroups: [1, 1, 1] }),
@@ -267,6 +283,13 @@ export const plantedBugs: readonly PlantedBug[] = [
     from: "subgroup_shuffle_xor(value, 1u)",
     to: "subgroup_shuffle_xor(value, 32u)",
     caught: /no such lane: thread 0 .* asks for lane 32 of its warp in subgroup_shuffle_xor at \S+\.cu:\d+/,
+  },
+  {
+    about: "a load of what the kernel before may still store",
+    kernel: eager,
+    from: "gain = weight[threadIdx.x]",
+    to: "gain = x[threadIdx.x]",
+    caught: /previous kernel has ended: thread 0 .* loads x\[0\] .*, where kernels store, before await_previous\(\)/,
   },
   {
     about: "a division by zero",
