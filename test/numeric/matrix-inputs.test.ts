@@ -1,0 +1,90 @@
+/** Where matrix units find their inputs: splits of attention that are merged on the way, and a vocabulary table in tiles. */
+import { describe, expect, it } from "vitest";
+import { cudaCapabilities } from "../../src/backends/cuda/capabilities.js";
+import { runKernel } from "../../src/interpret/kernel/run-kernel.js";
+import { bfloatToBits, roundToBfloat } from "../../src/ir/kernel/half.js";
+import { embed, embedVector } from "../../src/kernels/elementwise/embed.js";
+import {
+  type MatrixSkinnyOptions,
+  matrixSkinnyColumns,
+  matrixSkinnyLinear,
+} from "../../src/kernels/linear/matrix-skinny.js";
+import { fragmentLength, scatterFragments } from "../../src/runtime/fragments.js";
+import { largestDifference, matrixRow, randomFloats } from "./linear-reference.js";
+
+function inFragments(values: Float32Array, rows: number, columns: number): Uint32Array {
+  const halves = new Uint16Array(fragmentLength(rows) * fragmentLength(columns));
+  scatterFragments(halves, Uint16Array.from(values, bfloatToBits), 0, columns);
+  return new Uint32Array(halves.buffer);
+}
+
+describe("a product on matrix units that merges the splits of attention", () => {
+  it.each([
+    [4, 6],
+    [2, 5],
+    [3, 8],
+    [4, 32],
+  ] as const)("gives rows of %i heads of width %i what merging first would give", (heads, width) => {
+    const [rows, outputs, splits, inputs] = [3, 21, 3, heads * width];
+    const values = randomFloats(7, rows * inputs * splits);
+    const stats = randomFloats(8, rows * heads * splits * 2, 3).map((value, i) =>
+      i % 2 === 0 ? value : 1 + value ** 2,
+    );
+    const weights = randomFloats(2, outputs * inputs);
+    const output = new Float32Array(rows * outputs);
+    const options: MatrixSkinnyOptions = {
+      ...{ inputs, outputs, matrices: 1, element: "bf16", bias: false, operands: [], outputRows: "table" },
+      ...{ epilogue: { kind: "accumulator", index: 0 }, merge: { heads, kvHeads: 1, width }, rows: 8 },
+      capabilities: cudaCapabilities,
+    };
+    runKernel(matrixSkinnyLinear(options), {
+      buffers: {
+        ...{ partial_values: values, partial_stats: stats, output },
+        weight: inFragments(weights, outputs, inputs),
+      },
+      params: { row_base: 0, row_count: rows, column_base: 0, column_count: outputs, part_base: 0, splits },
+      workgroups: [Math.ceil(outputs / matrixSkinnyColumns(options)), 1, 1],
+      detectRaces: true,
+    });
+    const merged = (row: number, i: number): number => {
+      const first = (row * heads + Math.floor(i / width)) * splits;
+      const parts = Array.from({ length: splits }, (_, split) => {
+        const [peak, sum] = [stats[2 * (first + split)]!, stats[2 * (first + split) + 1]!];
+        return { weight: 2 ** peak, sum, value: values[(first + split) * width + (i % width)]! };
+      });
+      const total = parts.reduce((all, { weight, sum }) => all + weight * sum, 0);
+      return parts.reduce((all, { weight, value }) => all + weight * value, 0) / total;
+    };
+    const read = weights.map(roundToBfloat);
+    const expected = Array.from(output, (_, at) => {
+      const row = Math.floor(at / outputs);
+      const x = Array.from({ length: inputs }, (_, i) => roundToBfloat(merged(row, i)));
+      return matrixRow(x, read, at % outputs);
+    });
+    // A merged value that lies between two halves may be rounded to either: one unit in the last of 8 bits, in a few of the sums' terms.
+    expect(largestDifference(output, expected)).toBeLessThan(2 ** -8);
+  });
+});
+
+describe("a vocabulary table in tiles", () => {
+  it.each([32, 20, 7])("gives every row of the table its %i components", (width) => {
+    const vocab = 37;
+    const ids = [0, 36, 15, 16, 8, 7, 23];
+    const table = randomFloats(3, vocab * width);
+    const rowsAt = 2;
+    const control = new Int32Array(rowsAt + 4 * ids.length);
+    ids.forEach((id, row) => {
+      control.set([0, row, 1, id], rowsAt + 4 * row);
+    });
+    const options = { width, element: "bf16", fragments: true } as const;
+    const output = new Float32Array(ids.length * width);
+    runKernel(embed(options), {
+      buffers: { control, weight: inFragments(table, vocab, width), output },
+      params: { row_base: 0, row_count: ids.length, rows_at: rowsAt, part_base: 0, part_rows: vocab },
+      workgroups: [Math.ceil((ids.length * width) / embedVector(options) / 64), 1, 1],
+      detectRaces: true,
+    });
+    const expected = ids.flatMap((id) => [...table.subarray(id * width, (id + 1) * width)].map(roundToBfloat));
+    expect([...output]).toEqual(expected);
+  });
+});
