@@ -157,4 +157,13 @@ describe.each([4, 8] as const)("a product with weights of %i bits", (bits) => {
       }
     }
   });
+
+  it("unpacks weights as often for 16 rows as for 8", () => {
+    const unpackings = (rows: 8 | 16) => {
+      const options = optionsOf({ inputs: 512, outputs: 16, rows, quantised: { bits, group: 32 } });
+      const { body } = skinnyLinear({ ...options, rows, wholeBlocks: true });
+      return JSON.stringify(body).match(/"bit-and"/g)!.length;
+    };
+    expect(unpackings(16)).toBe(unpackings(8));
+  });
 });
