@@ -39,11 +39,12 @@ export async function timeCalls(
   overheadMs: number,
   { repeat, leastMs }: TimingOptions,
 ): Promise<Summary> {
-  const [whole = 0] = await timeSubmissions(device, runner, calls, 1);
-  // What it costs to submit varies, and must not make a round look like nothing.
-  const once = Math.max(whole - overheadMs, whole / 8);
-  const rounds = Math.max(1, Math.min(Math.ceil(leastMs / once), Math.floor(mostCalls / calls.length)));
+  // What it costs to submit varies. It must be little beside what is measured, and must not make a round look like nothing.
+  const without = (ms: number) => Math.max(ms - overheadMs, ms / 8);
+  const [once = 0] = await timeSubmissions(device, runner, calls, 1);
+  const wanted = Math.ceil(Math.max(leastMs, 8 * overheadMs) / without(once));
+  const rounds = Math.max(1, Math.min(wanted, Math.floor(mostCalls / calls.length)));
   const measured = Array.from({ length: rounds }, () => calls).flat();
   const times = await timeSubmissions(device, runner, measured, repeat);
-  return summarise(times.map((ms) => Math.max(0, ms - overheadMs) / rounds));
+  return summarise(times.map((ms) => without(ms) / rounds));
 }

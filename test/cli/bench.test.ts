@@ -11,6 +11,7 @@ import { planWeights } from "../../src/runtime/packing.js";
 import { decodeContext } from "../../src/runtime/phase-context.js";
 import { callsOfPhase, callsOfSampling } from "../../src/runtime/program.js";
 import { shapeSession } from "../../src/runtime/shape.js";
+import { missingCompiler } from "../unit/cuda/emulator.js";
 import { type CliResult, runCli, scratchFolder } from "./run-cli.js";
 
 const scratch = scratchFolder();
@@ -183,6 +184,33 @@ it("takes a model of the user's own, with other values of its parameters", async
   expect(point).toMatchObject({ model: file, variant: "own", copies: 3, prompt: 4 });
   expect(point!.decode.rows).toBe(3);
 }, 400_000);
+
+describe.skipIf(missingCompiler !== undefined)("a sweep on the emulated CUDA device", () => {
+  it("stays within the memory that a session has, and counts as on any other device", async () => {
+    const sweep = [
+      "--device",
+      "cuda-emulated",
+      "--dtype",
+      "f16",
+      "--copies",
+      "2",
+      "--prompt",
+      "4",
+      "--no-kernels",
+      "--json",
+    ];
+    const { code, stdout, stderr } = await runCli(["bench", "llama-2x64", "--repeat", "1", "--steps", "1", ...sweep]);
+    // The emulator ends a kernel that touches what it may not.
+    expect(stderr).toBe("");
+    expect(code).toBe(0);
+    const { devices, points } = JSON.parse(stdout) as BenchReport;
+    expect(devices[0]).toMatchObject({ device: "cuda-emulated", software: true });
+    expect(devices[0]!.floor.matrixFlopsPerSecond!.median).toBeGreaterThan(0);
+    expect(points[0]).toMatchObject({ dtype: "f16", decode: { submissions: 1 } });
+    // Weights in 16 bits are half of those in 32, but for the norms.
+    expect(points[0]!.decode.bytes.weights / pointOf(3, 40).decode.bytes.weights).toBeCloseTo(0.5, 1);
+  }, 400_000);
+});
 
 describe("what cannot be measured", () => {
   const quick = ["--repeat", "1", "--steps", "1", "--prompt", "4", "--no-kernels"];
