@@ -1,17 +1,11 @@
 /**
- * After how many positions a condition on tokens repeats.
+ * After how many steps of a symbol the roundings of an expression repeat.
  *
  * Conditions of rows with holes speak of remainders: `pos div 4 * 4 == pos` holds again four positions later. Rows of a long prompt are
- * counted by counting one period.
+ * counted by taking those together that are a common period apart.
  */
 import type { Expr } from "../../ir/expr.js";
 import { gcd } from "../../ir/relation/affine.js";
-
-/** A number of positions after which the condition takes the same values again, for the same copy; undefined where none is known. */
-export function periodOf(condition: Expr): number | undefined {
-  const period = stepOf(condition, "pos");
-  return riseOf(condition, "pos", period) === 0 ? period : undefined;
-}
 
 /** By how much the symbol has to rise, so that no rounding inside the expression by a divisor of at most `most` comes out differently. */
 export function stepOf(expr: Expr, symbol: string, most = Number.POSITIVE_INFINITY): number {

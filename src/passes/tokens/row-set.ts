@@ -1,7 +1,7 @@
 /**
  * Rows that a phase computes, as data that a run time can evaluate: ranges of row numbers, with a condition where they have holes.
  */
-import { type Environment, type Expr, evaluate, mul, select } from "../../ir/expr.js";
+import { type Environment, type Expr, evaluate, max, mul, select } from "../../ir/expr.js";
 import {
   type Affine,
   constant,
@@ -17,7 +17,7 @@ import type { IntegerSet } from "../../ir/relation/integer-set.js";
 import { conditionOf, intervalOf, largest, smallest } from "../../ir/relation/interval.js";
 import { sizeOf } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
-import { leastCommonMultiple, periodOf } from "./period-of.js";
+import { sumBetween } from "./sum-over-positions.js";
 
 /** Rows of one key group: all i in [lo, hi) of any range with `where` nonzero; i = pos * copies in the group + copy - first copy. */
 export interface RowSet {
@@ -129,24 +129,25 @@ function* intervalsOf(rows: RowSet, segment: Segment, env: Environment): Generat
   for (let row = segment.from; row < segment.to; row++) if (holds(rows, segment, row, env)) yield [row, row + 1];
 }
 
-/** How many rows there are for given sizes. Holes that repeat are counted once. */
+/** How many rows there are for given sizes, however many that is. */
 export function countRows(rows: RowSet, env: Environment): number {
   return segmentsOf(rows, env).reduce((count, segment) => count + countSegment(rows, segment, env), 0);
 }
 
-function countSegment(rows: RowSet, segment: Segment, env: Environment): number {
-  const { from, to, conditions } = segment;
-  if (conditions.length === 0) return to - from;
-  const count = (first: number, last: number): number => {
-    let found = 0;
-    for (let row = first; row < last; row++) if (holds(rows, segment, row, env)) found++;
-    return found;
-  };
+const countSegment = (rows: RowSet, segment: Segment, env: Environment): number =>
+  segment.conditions.length === 0 ? segment.to - segment.from : sumOverSegment(rows, segment, 1, env);
+
+/** The sum of an expression in `pos` and `copy` over the rows of a segment. */
+export function sumOverSegment(rows: RowSet, { from, to, conditions }: Segment, expr: Expr, env: Environment): number {
   const size = rows.lastCopy - rows.firstCopy + 1;
-  const periods = conditions.map((condition) => periodOf(condition) ?? Number.POSITIVE_INFINITY);
-  const period = size * (periods.every(Number.isSafeInteger) ? periods.reduce(leastCommonMultiple) : to - from + 1);
-  const times = Math.floor((to - from) / period);
-  return times === 0 ? count(from, to) : times * count(from, from + period) + count(from + times * period, to);
+  const counted = conditions.length === 0 ? expr : select(max(...conditions), expr, 0);
+  let total = 0;
+  for (let place = 0; place < size; place++) {
+    // The rows of this copy are those of the positions [first, end).
+    const [first, end] = [Math.ceil((from - place) / size), Math.ceil((to - place) / size)];
+    total += sumBetween(counted, "pos", first, end, { ...env, copy: rows.firstCopy + place });
+  }
+  return total;
 }
 
 /** The rows in ascending order, as tokens and as row numbers. */

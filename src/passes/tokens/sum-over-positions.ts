@@ -4,7 +4,8 @@
  * Between two positions the expression is a straight line unless some `min`, `max`, comparison or rounding inside it turns on the way. Whether
  * one does is seen from the two ends alone, since everything below it is a straight line already. Where one turns, the stretch is halved.
  */
-import { type Environment, type Expr, evaluate } from "../ir/expr.js";
+import { type Environment, type Expr, evaluate } from "../../ir/expr.js";
+import { stepOf } from "./period-of.js";
 
 /** The values at both ends of a stretch on which the expression is a straight line. */
 interface Line {
@@ -12,8 +13,34 @@ interface Line {
   readonly end: number;
 }
 
+/** The sum of `expr` where `symbol` takes the values first … end - 1. */
+export function sumBetween(expr: Expr, symbol: string, first: number, end: number, env: Environment): number {
+  const step = usefulStep(expr, symbol, end - first);
+  let total = 0;
+  for (let start = first; start < Math.min(end, first + step); start++) {
+    total += sumOver(expr, symbol, { first: start, step, count: Math.ceil((end - start) / step) }, env);
+  }
+  return total;
+}
+
+/**
+ * Values apart that are summed together. Roundings by small divisors come out alike after a common multiple of them; those by divisors
+ * so large that few multiples lie within the stretch are left to the halving of sums.
+ */
+function usefulStep(expr: Expr, symbol: string, values: number): number {
+  let most = Math.max(1, Math.ceil(Math.sqrt(values)));
+  let step = stepOf(expr, symbol, most);
+  while (most > 1 && step > mostSteps) {
+    most = Math.floor(most / 2);
+    step = stepOf(expr, symbol, most);
+  }
+  return step;
+}
+
+const mostSteps = 100_000;
+
 /** The sum of `expr` at `count` values of `symbol`: first, first + step, … */
-export function sumOver(
+function sumOver(
   expr: Expr,
   symbol: string,
   { first, step, count }: { readonly first: number; readonly step: number; readonly count: number },
