@@ -49,6 +49,47 @@ describe("attention on a device with no more than the default limits", () => {
     }
   });
 
+  it.each([
+    [1, 1, 64, 1, "head"],
+    [16, 4, 96, 16, "row"],
+    [32, 8, 128, 2, "head"],
+    [12, 12, 256, 64, "row"],
+    [71, 1, 64, 5, "head"],
+  ] as const)(
+    "fits them where they finish heads: %i over %i, width %i, %i rows a tile, norms over each %s",
+    (heads, kvHeads, width, tileRows, over) => {
+      const { groups, parts, predicate } = phdCswa(16, 16, 32);
+      const norm = { epsilon: 1e-6, over, weightAt: 0 };
+      const fresh = {
+        sources: [(heads + 2 * kvHeads) * width],
+        query: { source: 0, offset: 0, rotate: true, norm },
+        key: { source: 0, offset: heads * width, rotate: true, norm: { ...norm, weightAt: width } },
+        value: { source: 0, offset: (heads + kvHeads) * width },
+        ...{
+          copyAngles: false,
+          order: Array.from({ length: 16 }, (_, index) => index + 1),
+          entering: 16,
+          kept: [0, 1],
+        },
+      };
+      const shape = {
+        heads,
+        kvHeads,
+        width,
+        tileRows,
+        scale: 1,
+        cache: "f32",
+        groups,
+        parts,
+        predicate,
+        fresh,
+      } as const;
+      for (const capabilities of [portableCapabilities, small]) {
+        expect(findMisfits(decodeAttention({ ...shape, capabilities }), capabilities)).toEqual([]);
+      }
+    },
+  );
+
   it("fills a block with the rows of a tile that it prefers", () => {
     expect(preferredTileRows({ heads: 32, kvHeads: 8, width: 64 })).toBe(16);
     expect(preferredTileRows({ heads: 4, kvHeads: 4, width: 64 })).toBe(64);

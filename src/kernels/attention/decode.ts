@@ -1,5 +1,6 @@
 import {
   allOf,
+  anyOf,
   buildKernel,
   clamp,
   i32,
@@ -74,8 +75,11 @@ function body(k: KernelBuilder, options: DecodeAttentionOptions, tiling: Tiling)
     ? { memory: partialValues, start: (row: Value, head: Value) => placeOf(row, head).mul(width / lanes), lent: true }
     : rowQueries(query!, options);
   if (own) {
+    const keeps = k.let("keeps_keys", keepsKeys(k, options, block, batch));
+    const reaches = ranges.map(({ from, to }, index) => from.lt(to).and(to.gt(groups[index]!.own!.from)));
+    own.prepare(k.let("takes_keys", anyOf(keeps, ...reaches)));
     own.finishQueries(queries.memory, queries.start);
-    k.if(keepsKeys(k, options, block, batch), () => {
+    k.if(keeps, () => {
       for (const group of groups) {
         if (group.slots) own.keep(group, keyPlaces(k, group.number, group.slots, block, batch, options));
       }

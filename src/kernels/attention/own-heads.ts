@@ -7,13 +7,18 @@
  */
 import { type KernelBuilder, type Memory, max, min, select, u32, type Value } from "../../ir/kernel/builder.js";
 import { copiesIn, keysOf } from "../group-of-row.js";
-import { type NormedRows, rowFactorBytes, rowFactors } from "../row-factors.js";
+import { type NormedRows, type RowFactors, rowFactorBytes, rowFactors } from "../row-factors.js";
 import type { FreshToken, HeadReader } from "./fresh-heads.js";
 import type { BoundGroup, KeyPlaces } from "./key-ranges.js";
 import { type DecodeAttentionOptions, type FreshHeads, headVector, rowBlocks } from "./options.js";
 import type { QueryBlock } from "./query-block.js";
 
 export interface OwnHeads {
+  /**
+   * Computes the factors of norms, if there are any; before all else but `from` of the keys, and with barriers, so that the whole
+   * workgroup has to come here. `takesKeys`, the same in all of it, tells whether it finishes keys as well.
+   */
+  prepare(takesKeys: Value): void;
   /** Finishes the queries of the block into `target`, where the vectors of a query begin at `start`. */
   finishQueries(target: Memory, start: (tableRow: Value, head: Value) => Value): void;
   /** The step's own keys of a group. */
@@ -52,7 +57,6 @@ interface Context {
   readonly token: (copy: Value) => FreshToken;
 }
 
-/** Computes the factors of norms, if there are any, with barriers: must be reached by the whole workgroup. */
 export function ownHeads(
   k: KernelBuilder,
   options: DecodeAttentionOptions,
@@ -70,7 +74,8 @@ export function ownHeads(
   };
   const context: Context = { k, options, fresh, reader, block, token };
   const counts = factorCounts(options, fresh);
-  const factors = factorsOf(context, counts);
+  const norms = counts.queries + counts.keys > 0 ? rowFactors(k, counts.queries + counts.keys) : undefined;
+  const factors = norms?.memory;
 
   const finishedKey = (own: FreshToken, component: Value): Value => {
     const factor = key.norm && k.let("factor", factors!.at(own.copy.add(counts.queries).sub(1)));
@@ -80,6 +85,9 @@ export function ownHeads(
     reader.finished({ ...value, rotate: false }, own, block.keyHead, component);
 
   return {
+    prepare: (takesKeys) => {
+      if (norms) computeFactors(context, norms, counts, takesKeys);
+    },
     finishQueries: (target, start) => finishQueries(context, factors, target, start),
     keys: ({ group, number }) => {
       const from = k.let(`own_from_${number}`, keysOf(group, block.length.sub(1)));
@@ -116,12 +124,14 @@ export function ownHeads(
   };
 }
 
-function factorsOf(context: Context, counts: { readonly queries: number; readonly keys: number }): Memory | undefined {
-  const { k, options, fresh, reader, block, token } = context;
+function computeFactors(
+  { k, options, fresh, reader, block, token }: Context,
+  { compute }: RowFactors,
+  counts: { readonly queries: number; readonly keys: number },
+  takesKeys: Value,
+): void {
   const { heads, kvHeads, width } = options;
   const { query, key } = fresh;
-  if (counts.queries + counts.keys === 0) return undefined;
-  const { memory, compute } = rowFactors(k, counts.queries + counts.keys);
   const rows = (columns: typeof key, count: number, ofRow: number, at: NormedRows["at"]): NormedRows => {
     const { over, epsilon } = columns.norm!;
     const length = over === "head" ? width : ofRow * width;
@@ -139,14 +149,15 @@ function factorsOf(context: Context, counts: { readonly queries: number; readonl
     };
     compute(rows(query, counts.queries, heads, query.norm.over === "head" ? ofHead : ofRow), 0);
   }
-  if (query.norm && key.norm) k.barrier();
+  k.barrier();
   if (key.norm) {
     const head = key.norm.over === "head" ? block.keyHead : undefined;
     const at: NormedRows["at"] = (place, index) => reader.raw(key, token(place.add(1)).row, head, index);
-    compute(rows(key, counts.keys, kvHeads, at), counts.queries);
+    k.if(takesKeys, () => {
+      compute(rows(key, counts.keys, kvHeads, at), counts.queries);
+      k.barrier();
+    });
   }
-  k.barrier();
-  return memory;
 }
 
 function finishQueries(
