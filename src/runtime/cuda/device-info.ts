@@ -10,6 +10,8 @@ export interface CudaDescription {
   readonly computeCapability: number;
   /** The newest CUDA version that the driver knows: 13.0. */
   readonly driverVersion: string;
+  /** The same as the driver says it: 13000. */
+  readonly driver: number;
   /** Bytes. */
   readonly memoryBytes: number;
   readonly multiprocessors: number;
@@ -33,6 +35,7 @@ export function describeDevice(driver: CheckedDriver, device: number): CudaDescr
     model,
     computeCapability,
     driverVersion,
+    driver: version,
     memoryBytes: Number(driver.create("describing the device", "cuDeviceTotalMem_v2", device)),
     multiprocessors: read("multiprocessorCount"),
     maxThreadsPerBlock: read("maxThreadsPerBlock"),

@@ -140,7 +140,7 @@ export class CudaDevice implements ComputeDevice {
   }
 
   openKernels(manifest: Manifest, files: KernelFiles): CudaKernels {
-    return new CudaKernels(this.#driver, manifest, files, this.#builders, this.description.computeCapability);
+    return new CudaKernels(this.#driver, manifest, files, this.#builders, this.description);
   }
 
   openRunner(kernels: DeviceKernels): Runner {

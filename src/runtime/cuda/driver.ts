@@ -63,6 +63,8 @@ export interface DriverFunctions {
     parameters: bigint,
     extra: bigint,
   ): number;
+  /** `config` is the address of a CUlaunchConfig. Drivers before CUDA 11.8 have no such function. */
+  cuLaunchKernelEx(config: bigint, kernel: bigint, parameters: bigint, extra: bigint): number;
   cuStreamBeginCapture_v2(stream: bigint, mode: number): number;
   cuStreamEndCapture(stream: bigint, graph: BigUint64Array): number;
   cuGraphInstantiateWithFlags(executable: BigUint64Array, graph: bigint, flags: bigint): number;
@@ -125,6 +127,7 @@ export const cuResult = {
   invalidAddressSpace: 717,
   invalidProgramCounter: 718,
   launchFailed: 719,
+  notSupported: 801,
   systemDriverMismatch: 803,
 } as const;
 

@@ -3,7 +3,7 @@
  */
 import koffi, { type LibraryHandle } from "koffi";
 import { NoAdapter } from "../errors.js";
-import type { DriverFunction, DriverFunctions, DriverLibrary, HostMemory } from "./driver.js";
+import { cuResult, type DriverFunction, type DriverFunctions, type DriverLibrary, type HostMemory } from "./driver.js";
 
 /** Where the driver is on this platform when nobody says otherwise. */
 export const usualDriver =
@@ -43,6 +43,7 @@ const signatures: Readonly<Record<DriverFunction, readonly string[]>> = {
   cuEventQuery: ["uint64_t"],
   cuEventDestroy_v2: ["uint64_t"],
   cuLaunchKernel: ["uint64_t", ...new Array<string>(7).fill("uint"), "uint64_t", "uint64_t", "uint64_t"],
+  cuLaunchKernelEx: ["uint64_t", "uint64_t", "uint64_t", "uint64_t"],
   cuStreamBeginCapture_v2: ["uint64_t", "int"],
   cuStreamEndCapture: ["uint64_t", "void *"],
   cuGraphInstantiateWithFlags: ["void *", "uint64_t", "uint64_t"],
@@ -76,7 +77,7 @@ function bind(path: string, reportFunction: string | undefined): DriverLibrary {
     const handle = koffi.load(path);
     const names = Object.keys(signatures) as DriverFunction[];
     const functions = Object.fromEntries(
-      names.map((name) => [name, handle.func(name, "int", [...signatures[name]])]),
+      names.map((name) => [name, bindFunction(handle, name)]),
     ) as unknown as DriverFunctions;
     handles.push(handle);
     const faultReport = reportFunction === undefined ? undefined : bindReport(handle, reportFunction);
@@ -87,6 +88,18 @@ function bind(path: string, reportFunction: string | undefined): DriverLibrary {
       hint: "CUDA needs NVIDIA's driver, version 450 or newer. `phdc doctor` shows what was found.",
       cause,
     });
+  }
+}
+
+/** Functions that older drivers lack; whoever calls them anyway is told that they are not supported. */
+const newer: ReadonlySet<DriverFunction> = new Set(["cuLaunchKernelEx"]);
+
+function bindFunction(handle: LibraryHandle, name: DriverFunction) {
+  try {
+    return handle.func(name, "int", [...signatures[name]]);
+  } catch (error) {
+    if (newer.has(name)) return () => cuResult.notSupported;
+    throw error;
   }
 }
 

@@ -7,7 +7,9 @@
 import type { BoundCall } from "../compute-device.js";
 import { MissingFeature } from "../errors.js";
 import type { CheckedDriver } from "./checked-driver.js";
+import { launchConfigBytes, writeLaunchConfig } from "./launch-config.js";
 import type { CudaBuffer } from "./memory.js";
+import type { LoadedKernel } from "./modules.js";
 
 /** Blocks along x, y and z, the same for every device since compute capability 3.0. */
 const mostBlocks = [2 ** 31 - 1, 65535, 65535] as const;
@@ -21,41 +23,59 @@ interface Launch {
   readonly kernel: bigint;
   /** Of the array of the arguments' addresses. */
   readonly parameters: bigint;
+  /** Of the record of a launch that may begin early. */
+  readonly config: bigint | undefined;
 }
 
 export class Launches {
   readonly #driver: CheckedDriver;
+  readonly #stream: bigint;
   readonly #memory: bigint;
   readonly #launches: readonly Launch[];
 
-  constructor(driver: CheckedDriver, calls: readonly BoundCall[], kernelOf: (name: string) => bigint) {
+  constructor(
+    driver: CheckedDriver,
+    stream: bigint,
+    calls: readonly BoundCall[],
+    kernelOf: (name: string) => LoadedKernel,
+  ) {
     this.#driver = driver;
+    this.#stream = stream;
     for (const call of calls) assertGridFits(call);
-    const total = calls.reduce((sum, call) => sum + argumentBytes(call), 0);
+    const total = calls.reduce((sum, call) => sum + argumentBytes(call) + launchConfigBytes, 0);
     this.#memory = driver.memory.allocate(Math.max(total, pointerBytes));
     driver.resources.created("argument memory");
     const bytes = driver.memory.view(this.#memory, Math.max(total, pointerBytes));
     let at = 0;
     this.#launches = calls.map((call) => {
-      const launch = { call, kernel: kernelOf(call.kernel), parameters: this.#memory + BigInt(at) };
-      writeArguments(new DataView(bytes.buffer, bytes.byteOffset + at), launch.parameters, call);
+      const { handle, beginsEarly } = kernelOf(call.kernel);
+      const parameters = this.#memory + BigInt(at);
+      writeArguments(new DataView(bytes.buffer, bytes.byteOffset + at), parameters, call);
       at += argumentBytes(call);
-      return launch;
+      const config = this.#memory + BigInt(at);
+      if (beginsEarly) writeLaunchConfig(new DataView(bytes.buffer, bytes.byteOffset + at), config, call, stream);
+      at += launchConfigBytes;
+      return { call, kernel: handle, parameters, config: beginsEarly ? config : undefined };
     });
   }
 
-  /** Launches the calls [from, to) on a stream. */
-  run(stream: bigint, from = 0, to = this.#launches.length): void {
-    for (const { call, kernel, parameters } of this.#launches.slice(from, to)) {
+  /** Launches the calls [from, to). */
+  run(from = 0, to = this.#launches.length): void {
+    for (const { call, kernel, parameters, config } of this.#launches.slice(from, to)) {
       const { workgroups, info, step } = call;
+      const what = `${step} (${info.name})`;
+      if (config !== undefined) {
+        this.#driver.call(what, "cuLaunchKernelEx", config, kernel, parameters, 0n);
+        continue;
+      }
       this.#driver.call(
-        `${step} (${info.name})`,
+        what,
         "cuLaunchKernel",
         kernel,
         ...workgroups,
         ...info.workgroupSize,
         0,
-        stream,
+        this.#stream,
         parameters,
         0n,
       );

@@ -8,7 +8,9 @@ import { type DeviceKernels, everyOf, type KernelFiles } from "../compute-device
 import { DeviceError, PhdcError } from "../errors.js";
 import type { KernelInfo, Manifest } from "../manifest.js";
 import type { CheckedDriver } from "./checked-driver.js";
+import type { CudaDescription } from "./device-info.js";
 import { cuResult, jitErrorLogBuffer, jitErrorLogBufferBytes } from "./driver.js";
+import { earlyLaunchFeature, leastDriverForEarlyLaunch, leastForEarlyLaunch } from "./launch-config.js";
 import type { ModuleBuilder, ModuleSource } from "./module-builder.js";
 
 /** With these the driver says that an image is not for it, which is no error while there is another. */
@@ -23,14 +25,21 @@ const refusals: ReadonlySet<number> = new Set([
 
 const logBytes = 16384;
 
+/** A kernel that can be launched. */
+export interface LoadedKernel {
+  readonly handle: bigint;
+  /** It waits by itself for the kernel before it, so it may begin while that one still runs. */
+  readonly beginsEarly: boolean;
+}
+
 export class CudaKernels implements DeviceKernels {
   readonly #driver: CheckedDriver;
   readonly #manifest: Manifest;
   readonly #files: KernelFiles;
   readonly #builders: readonly ModuleBuilder[];
-  readonly #computeCapability: number;
+  readonly #device: CudaDescription;
   readonly #modules: bigint[] = [];
-  readonly #functions = new Map<string, bigint>();
+  readonly #functions = new Map<string, LoadedKernel>();
   /** What became of the package's own module: true once it is loaded, or why the driver refused it. */
   #ready: Promise<true | readonly string[]> | undefined;
   /** Kernels that are being built. */
@@ -42,13 +51,13 @@ export class CudaKernels implements DeviceKernels {
     manifest: Manifest,
     files: KernelFiles,
     builders: readonly ModuleBuilder[],
-    computeCapability: number,
+    device: CudaDescription,
   ) {
     this.#driver = driver;
     this.#manifest = manifest;
     this.#files = files;
     this.#builders = builders;
-    this.#computeCapability = computeCapability;
+    this.#device = device;
   }
 
   async prepare(names: Iterable<string>): Promise<void> {
@@ -67,7 +76,7 @@ export class CudaKernels implements DeviceKernels {
     await everyOf(wanted.map((name) => this.#building.get(name)!));
   }
 
-  functionOf(name: string): bigint {
+  kernelOf(name: string): LoadedKernel {
     const found = this.#functions.get(name);
     if (found === undefined) throw new Error(`the kernel ${name} was not prepared`);
     return found;
@@ -87,10 +96,17 @@ export class CudaKernels implements DeviceKernels {
   async #loadReady(): Promise<true | readonly string[]> {
     const { fatbin, ptx } = this.#manifest.modules ?? {};
     const { readBytes } = this.#files;
+    const { kernels } = this.#manifest;
+    const { computeCapability } = this.#device;
+    const exact = fatbin?.architectures.some((name) => name.replace(/a$/, "") === `sm_${computeCapability}`);
+    const images = [
+      { file: fatbin?.file, compiledFor: exact ? computeCapability : 0 },
+      { file: ptx?.file, compiledFor: Number(ptx?.architecture.replace("compute_", "")) },
+    ];
     const refused: string[] = [];
-    for (const image of [fatbin, ptx]) {
-      if (image === undefined || readBytes === undefined) continue;
-      const reason = this.#load(image.file, zeroEnded(await readBytes(image.file)), this.#manifest.kernels);
+    for (const { file, compiledFor } of images) {
+      if (file === undefined || readBytes === undefined) continue;
+      const reason = this.#load(file, zeroEnded(await readBytes(file)), kernels, compiledFor);
       if (reason === undefined) return true;
       refused.push(reason);
     }
@@ -104,7 +120,8 @@ export class CudaKernels implements DeviceKernels {
       try {
         for (const { image, kernels } of await builder.build(source)) {
           const infos = source.kernels.map(({ info }) => info).filter(({ name }) => kernels.includes(name));
-          const reason = this.#load(`what ${builder.name} made of ${kernels.join(", ")}`, image, infos);
+          const what = `what ${builder.name} made of ${kernels.join(", ")}`;
+          const reason = this.#load(what, image, infos, this.#device.computeCapability);
           if (reason !== undefined) throw new DeviceError(reason);
         }
         return;
@@ -133,11 +150,14 @@ export class CudaKernels implements DeviceKernels {
         async ({ file }) => [file.slice(file.lastIndexOf("/") + 1), await this.#files.readText(file)] as const,
       ),
     );
-    return { kernels: texts, headers: new Map(headers), computeCapability: this.#computeCapability };
+    return { kernels: texts, headers: new Map(headers), computeCapability: this.#device.computeCapability };
   }
 
-  /** Loads an image with these kernels; gives the reason when the driver says that the image is not for it. */
-  #load(what: string, image: Uint8Array, infos: readonly KernelInfo[]): string | undefined {
+  /**
+   * Loads an image with these kernels, whose text was compiled for a compute capability; gives the reason when the driver says that the
+   * image is not for it.
+   */
+  #load(what: string, image: Uint8Array, infos: readonly KernelInfo[], compiledFor: number): string | undefined {
     if (this.#closed) throw new DeviceError(`${what} was ready after its model was closed`);
     const { memory, resources } = this.#driver;
     const log = memory.allocate(logBytes);
@@ -157,12 +177,21 @@ export class CudaKernels implements DeviceKernels {
       resources.created("module");
       for (const info of infos) {
         const name = `the kernel ${info.name}`;
-        this.#functions.set(info.name, this.#driver.create(name, "cuModuleGetFunction", module[0]!, info.entryPoint));
+        const handle = this.#driver.create(name, "cuModuleGetFunction", module[0]!, info.entryPoint);
+        this.#functions.set(info.name, { handle, beginsEarly: this.#beginsEarly(info, compiledFor) });
       }
       return undefined;
     } finally {
       memory.free(log);
     }
+  }
+
+  #beginsEarly({ features }: KernelInfo, compiledFor: number): boolean {
+    return (
+      features.includes(earlyLaunchFeature) &&
+      compiledFor >= leastForEarlyLaunch &&
+      this.#device.driver >= leastDriverForEarlyLaunch
+    );
   }
 }
 

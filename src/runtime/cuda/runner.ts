@@ -45,7 +45,7 @@ export class CudaRunner implements Runner {
 
   async record(slot: ProgramSlot, calls: readonly BoundCall[], replayed: boolean): Promise<Recording> {
     await this.#kernels.prepare(calls.map(({ kernel }) => kernel));
-    const launches = new Launches(this.#driver, calls, (name) => this.#kernels.functionOf(name));
+    const launches = new Launches(this.#driver, this.#stream, calls, (name) => this.#kernels.kernelOf(name));
     const recording = new CudaRecording(calls, launches, replayed);
     this.#forget(this.#recordings.get(slot));
     this.#recordings.set(slot, recording);
@@ -72,7 +72,7 @@ export class CudaRunner implements Runner {
   #launch(commands: readonly Command[]): void {
     for (const command of commands) {
       if (command.kind === "run") {
-        asOwn(command.recording).launches.run(this.#stream, command.from, command.to);
+        asOwn(command.recording).launches.run(command.from, command.to);
         continue;
       }
       const { source, target, offset, bytes } = command;
@@ -96,7 +96,7 @@ export class CudaRunner implements Runner {
     );
     if (known !== undefined) return known.graph;
     const graph = new LaunchGraph(this.#driver, this.#stream, () => {
-      for (const { launches } of recordings) launches.run(this.#stream);
+      for (const { launches } of recordings) launches.run();
     });
     this.#graphs.push({ recordings, graph });
     return graph;
@@ -105,7 +105,9 @@ export class CudaRunner implements Runner {
   /** Arguments were copied when their kernels were launched or captured, so they may go. */
   #forget(recording: CudaRecording | undefined): void {
     if (recording === undefined) return;
-    for (const { recordings, graph } of this.#graphs) if (recordings.includes(recording)) graph.destroy();
+    const graphs = this.#graphs.filter(({ recordings }) => recordings.includes(recording));
+    if (graphs.length > 0) this.#driver.release("a recording", "cuStreamSynchronize", this.#stream);
+    for (const { graph } of graphs) graph.destroy();
     this.#graphs = this.#graphs.filter(({ recordings }) => !recordings.includes(recording));
     recording.launches.destroy();
   }

@@ -93,6 +93,31 @@ describe("a decode step on CUDA", () => {
     device.close();
   });
 
+  it.each([
+    ["begins each kernel early that waits by itself, where its text was compiled for that", 9, "sm_90a", true],
+    ["begins none early on a device that cannot", 8, "sm_80", false],
+    ["begins none early that the driver made of PTX, which is for older devices", 9, "sm_80", false],
+  ])("%s", async (_, major, architecture, early) => {
+    const driver = new FakeDriver();
+    driver.major = major;
+    driver.refuse = (name, args) => {
+      const image = name === "cuModuleLoadDataEx" ? new TextDecoder().decode(args[1] as Uint8Array) : "";
+      return image.includes("fatbin") && architecture === "sm_80" && major === 9 ? 209 : undefined;
+    };
+    const { manifest, ...files } = cudaPackage({
+      headers: [],
+      fatbin: { file: "kernels/kernels.fatbin", sha256: "", architectures: [architecture] },
+      ptx: { file: "kernels/kernels.ptx", sha256: "", architecture: "compute_80", version: "7.0" },
+    });
+    const kernels = manifest.kernels.map((kernel) =>
+      kernel.name === "argmax" ? kernel : { ...kernel, features: ["dependent-launch"] },
+    );
+    const { device, model } = await open(driver, { ...files, manifest: { ...manifest, kernels } });
+    await useAll(model, device);
+    expect(driver.launches.length).toBeGreaterThan(20);
+    for (const launch of driver.launches) expect(launch.early, launch.kernel).toBe(early && launch.kernel !== "argmax");
+  });
+
   it("finds zeros where nothing was written", async () => {
     const driver = new FakeDriver();
     const device = CudaDevice.open(driver);
@@ -262,12 +287,7 @@ describe("a device that is not there", () => {
 
   it("is a typed error where it is older than the kernels are for", async () => {
     const driver = new FakeDriver();
-    const getAttribute = driver.functions.cuDeviceGetAttribute;
-    driver.functions.cuDeviceGetAttribute = (value, attribute, device) => {
-      const result = getAttribute(value, attribute, device);
-      if (attribute === 75) value[0] = 7;
-      return result;
-    };
+    driver.major = 7;
     await expect(open(driver)).rejects.toMatchObject({
       name: "MissingFeature",
       message: "Tester (sm_70, CUDA driver 12.4) lacks computeCapability of 80 (it offers 70)",

@@ -5,6 +5,8 @@ export interface Launched {
   readonly kernel: string;
   readonly grid: readonly [number, number, number];
   readonly threads: number;
+  /** May begin before the one before it has ended. */
+  readonly early: boolean;
   /** Addresses of the bindings, and the struct of parameters; read as the driver reads them. */
   readonly argumentsAt: (index: number, bytes: number) => Uint8Array;
 }
@@ -34,6 +36,8 @@ export class FakeDriver implements DriverLibrary {
   readonly images: string[] = [];
   /** Gives the result of a call, where it is not to succeed. */
   refuse: (name: DriverFunction, args: readonly unknown[]) => number | undefined = () => undefined;
+  /** Of the compute capability. */
+  major = 8;
   /** How often an event is asked for before it is there. */
   looks = 1;
 
@@ -131,7 +135,7 @@ export class FakeDriver implements DriverLibrary {
         return 0;
       },
       cuDeviceGetAttribute: (out, attribute) =>
-        give(out, { 1: 1024, 8: 49152, 10: 32, 16: 108, 75: 8, 76: 0 }[attribute]!),
+        give(out, { 1: 1024, 8: 49152, 10: 32, 16: 108, 75: this.major, 76: 0 }[attribute]!),
       cuDeviceTotalMem_v2: (out) => {
         out[0] = 1n << 30n;
         return 0;
@@ -214,6 +218,23 @@ export class FakeDriver implements DriverLibrary {
           kernel: this.#functions[Number(kernel - 0x1000n)]!,
           grid: [x, y, z],
           threads: blockX * blockY * blockZ,
+          early: false,
+          argumentsAt: this.#copyArguments(parameters),
+        };
+        (this.#capturing ?? this.launches).push(launched);
+        return 0;
+      },
+      cuLaunchKernelEx: (config, kernel, parameters) => {
+        const bytes = this.memory.view(config, 128);
+        const read = new DataView(bytes.buffer, bytes.byteOffset);
+        const [x, y, z, blockX, blockY, blockZ] = [0, 4, 8, 12, 16, 20].map((at) => read.getUint32(at, true));
+        const attributes = this.memory.view(read.getBigUint64(40, true), 72 * read.getUint32(48, true));
+        const attribute = new DataView(attributes.buffer, attributes.byteOffset);
+        const launched: Launched = {
+          kernel: this.#functions[Number(kernel - 0x1000n)]!,
+          grid: [x!, y!, z!],
+          threads: blockX! * blockY! * blockZ!,
+          early: attribute.getInt32(0, true) === 6 && attribute.getInt32(8, true) === 1,
           argumentsAt: this.#copyArguments(parameters),
         };
         (this.#capturing ?? this.launches).push(launched);
