@@ -183,6 +183,9 @@ describe("explain", () => {
       prefill, bytes moved     3.24 MiB    3.23 MiB  ×1.005  3.62 MiB    3.24 MiB
       decode step, FLOP        4.57 M      1.80 M    ×2.542  5.56 M      5.39 M
       decode step, bytes read  3.24 MiB    3.23 MiB  ×1.005  3.62 MiB    3.24 MiB
+
+      Key stores for a context of 100 positions take 235.5 KiB; rings have room for a step's own keys, too.
+      As a formula: batch * context * 1536 + batch * 27648 + batch * context * 512 + batch * 8704 bytes
       "
     `);
   });

@@ -1,10 +1,11 @@
-import { compileSource } from "../../compile.js";
+import { compileSource, type Program } from "../../compile.js";
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
 import { type Compared, type Explanation, explain, type GroupPlan } from "../../explain/explain.js";
 import { maskPictures } from "../../explain/mask-picture.js";
 import { drawMasks } from "../../explain/mask-svg.js";
 import { printMask } from "../../explain/mask-text.js";
 import { portableCapabilities } from "../../ir/kernel/capabilities.js";
+import { evaluate, printExpr } from "../../runtime/expr.js";
 import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
 import { readSource } from "../files.js";
 import { formatBytes, formatCount, formatLarge, formatTable } from "../format.js";
@@ -34,7 +35,7 @@ export async function explainModel(terminal: Terminal, path: string, options: Ex
   const program = programOf(terminal, compilation, options.json === true);
   const n = promptLength(length, program.manifest.model.copies, options.mask);
   const explanation = explain(program, n);
-  terminal.out(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : render(explanation));
+  terminal.out(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : render(explanation, program));
   if (typeof options.mask === "string") {
     await writeFileAtomic(options.mask, drawMasks(explanation.model, maskPictures(program, n)));
   } else if (options.mask && !options.json) {
@@ -58,7 +59,7 @@ function promptLength(length: string | undefined, copies: number, mask: ExplainO
   throw new UsageError(usageDiagnostics.badValue({ option: "--set n", value: length, expected }));
 }
 
-function render(explanation: Explanation): string {
+function render(explanation: Explanation, { manifest }: Program): string {
   const { model, copies, n, layers } = explanation;
   const runs = runsOfLayers(layers);
   const rows = runs.map(({ plan, first, last }) => [
@@ -74,14 +75,15 @@ function render(explanation: Explanation): string {
       : `${plan.retention}, ${formatCount(plan.retained - plan.read_later)} of them for nobody`,
   ]);
   const heading = ["layer", "group", "k/v rows", "query rows", "ffn rows", "kept", "bytes", "how long"];
-  const reasons = new Map(runs.map(({ plan }) => [`${plan.group}, ${plan.retention}`, plan.reason]));
+  const reasons = new Set(runs.map(({ plan }) => `  ${plan.group}, ${plan.retention}: ${plan.reason}`));
+  const allocated = evaluate(manifest.memory.caches, { ...manifest.constants, batch: 1, context: n });
   return [
     `${model}: K = ${copies}, a prompt of n = ${formatCount(n)} positions`,
     "",
     formatTable([heading, ...rows]),
     "",
     "Because of",
-    ...[...reasons].map(([what, reason]) => `  ${what}: ${reason}`),
+    ...reasons,
     "",
     formatTable([
       ["", "this model", "K = 1", "ratio", "repetition", "paper's plan"],
@@ -91,6 +93,9 @@ function render(explanation: Explanation): string {
       compared("decode step, FLOP", explanation.decode_flops, formatLarge),
       compared("decode step, bytes read", explanation.decode_bytes, formatBytes),
     ]),
+    "",
+    `Key stores for a context of ${formatCount(n)} positions take ${formatBytes(allocated)}; rings have room for a step's own keys, too.`,
+    `As a formula: ${printExpr(manifest.memory.caches)} bytes`,
     "",
   ].join("\n");
 }
