@@ -17,6 +17,7 @@ import { costliestTerm } from "./analysis-budget.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { allRows, betweenGroups, keysSeenBy, rowsOfCopy } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
+import { PeriodicRelation } from "./periodic-relation.js";
 
 /** One set over `k.row` per group, in the order of the groups. */
 export type GroupRows = readonly IntegerSet[];
@@ -79,6 +80,14 @@ export class DemandAnalysis {
     return this.predicates.size - 1;
   }
 
+  /** The relations place by place; undefined where they do not repeat along the positions. */
+  get periodic(): PeriodicRelation | undefined {
+    this.foundPeriodic ??= { relation: PeriodicRelation.of(this) };
+    return this.foundPeriodic.relation;
+  }
+
+  private foundPeriodic: { readonly relation: PeriodicRelation | undefined } | undefined;
+
   /** A warning once some result is not exact but contains the exact one. */
   get approximation(): Diagnostic | undefined {
     return this.warning;
@@ -132,12 +141,20 @@ export class DemandAnalysis {
       const keys = this.groups.map((group) => simplify(this.keysSeen(predicate, rows, group)));
       return { layer: { queries, keys }, input: joinRows(rows, keys) };
     };
+    const placeByPlace = (rows: GroupRows): SteadyState | undefined => {
+      const keys = this.groups.map((group) => this.periodic?.keysSeen(predicate, rows, group));
+      if (!keys.every((set) => set !== undefined)) return undefined;
+      return { layer: { queries, keys }, input: joinRows(rows, keys) };
+    };
     return this.exactOr(
-      () => from(queries),
+      () => attempt(FOLLOWED_UNITS, () => from(queries)) ?? placeByPlace(queries) ?? from(queries),
       () => attempt(STEP_UNITS, () => from(hullsOf(queries))) ?? everything,
     );
   }
 }
+
+/** Work on one question after which relations that repeat are followed place by place; library variants need less. */
+export const FOLLOWED_UNITS = 30_000;
 
 /** Work on one layer after which simpler sets take the place of exact ones. */
 export const STEP_UNITS = 200_000;

@@ -27,6 +27,7 @@ import type { AttentionSystem } from "./attention-system.js";
 import { copiesOf } from "./copies-of.js";
 import {
   DemandAnalysis,
+  FOLLOWED_UNITS,
   type GroupRows,
   holdsCopy,
   joinRows,
@@ -40,6 +41,7 @@ import type { KeyGroup } from "./group-tokens.js";
 import { inferRetention } from "./infer-retention.js";
 import { lastingKeys } from "./lasting-keys.js";
 import { liveKeys } from "./live-keys.js";
+import { periodicDemand } from "./periodic-demand.js";
 import { reachOf } from "./reach-of.js";
 import { type RowSet, rowSetOf } from "./row-set.js";
 
@@ -73,7 +75,24 @@ export function derivePrefill(
   analysis = new DemandAnalysis(system, groups),
   retention = inferRetention(system, groups, analysis),
 ): PrefillDemand {
-  const prompt = new PromptAnalysis(analysis);
+  const lasting = system.layers.map((_, layer) => lastingKeys(analysis, retention, layer));
+  const layers =
+    attempt(FOLLOWED_UNITS, () => layersOfPrompt(analysis, lasting, "exact")) ??
+    attempt(PERIODIC_UNITS, () => periodicDemand(analysis, lasting)) ??
+    layersOfPrompt(analysis, lasting, "affordable");
+  return { layers };
+}
+
+/** Work on following relations place by place. */
+const PERIODIC_UNITS = 1_000_000;
+
+function layersOfPrompt(
+  analysis: DemandAnalysis,
+  lasting: readonly GroupRows[],
+  precision: "exact" | "affordable",
+): LayerDemand[] {
+  const { system, groups } = analysis;
+  const prompt = new PromptAnalysis(analysis, precision);
   const known: PromptLayer[] = [];
   const layers: LayerDemand[] = [];
   let queries: GroupRows = groups.map((group) =>
@@ -84,13 +103,13 @@ export function derivePrefill(
     // Where nothing is new since a layer above with the same relation, the demand has reached its fixed point.
     let state = known.find((candidate) => candidate.queries === queries && candidate.live === live);
     if (state === undefined) {
-      state = prompt.layer(analysis.predicateOf(layer), queries, live, lastingKeys(analysis, retention, layer));
+      state = prompt.layer(analysis.predicateOf(layer), queries, live, lasting[layer]!);
       known.push(state);
     }
     layers.unshift(state.demand);
     queries = state.input;
   }
-  return { layers };
+  return layers;
 }
 
 interface PromptLayer {
@@ -101,28 +120,30 @@ interface PromptLayer {
   readonly demand: LayerDemand;
 }
 
-/** The layers of a prompt, one after the other, exact as long as that is affordable. */
+/** The layers of a prompt, one after the other: all of them exact, or as long as that is affordable. */
 class PromptAnalysis {
   private readonly simplified = new Map<string, IntegerSet>();
   private precision: "exact" | "around" | "everything" = "exact";
 
-  constructor(private readonly analysis: DemandAnalysis) {}
+  constructor(
+    private readonly analysis: DemandAnalysis,
+    private readonly wanted: "exact" | "affordable",
+  ) {}
 
   /** `live` are the keys that later steps read, `lasting` those that are cached. */
   layer(predicate: Predicate | undefined, queries: GroupRows, live: GroupRows, lasting: GroupRows): PromptLayer {
     if (this.precision !== "exact") return this.around(predicate, queries, live, lasting);
-    return this.analysis.exactOr(
-      () => {
-        const keys = this.keysRead(predicate, queries, live, (group, read, index) =>
-          this.keysToCompute(group, read, lasting[index]!),
-        );
-        return this.withKeys(queries, live, lasting, keys, joinRows(queries, keys, promptContext));
-      },
-      () => {
-        this.precision = "around";
-        return this.around(predicate, queries, live, lasting);
-      },
-    );
+    const exact = () => {
+      const keys = this.keysRead(predicate, queries, live, (group, read, index) =>
+        this.keysToCompute(group, read, lasting[index]!),
+      );
+      return this.withKeys(queries, live, lasting, keys, joinRows(queries, keys, promptContext));
+    };
+    if (this.wanted === "exact") return exact();
+    return this.analysis.exactOr(exact, () => {
+      this.precision = "around";
+      return this.around(predicate, queries, live, lasting);
+    });
   }
 
   /**

@@ -4,7 +4,8 @@
 import { constant, scale } from "../../ir/relation/affine.js";
 import { atMost, type IntegerSet, intersect, nothing, simplify, where } from "../../ir/relation/integer-set.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
-import { type DemandAnalysis, type GroupRows, textOf } from "./demand.js";
+import { attempt } from "../../ir/relation/work.js";
+import { type DemandAnalysis, FOLLOWED_UNITS, type GroupRows, textOf } from "./demand.js";
 import { KEY, N, rowsBetween, sizeOf, stepContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 
@@ -35,13 +36,21 @@ export function liveKeys(analysis: DemandAnalysis, layer: number): GroupRows {
   return live;
 }
 
-/** The keys of one group that demanded queries at position n or later see through one relation. */
+/** The keys of one group that demanded queries at position n or later see through one relation, a layer's or a part of it. */
 export function liveThrough(
   analysis: DemandAnalysis,
   relation: Predicate,
   queries: GroupRows,
   group: KeyGroup,
 ): IntegerSet {
+  return (
+    attempt(FOLLOWED_UNITS / 4, () => seenLater(analysis, relation, queries, group)) ??
+    analysis.periodic?.keysSeenLater(relation, queries, group) ??
+    seenLater(analysis, relation, queries, group)
+  );
+}
+
+function seenLater(analysis: DemandAnalysis, relation: Predicate, queries: GroupRows, group: KeyGroup): IntegerSet {
   const later = queries.map((set, index) => {
     const start = scale(N, sizeOf(analysis.groups[index]!));
     return simplify(intersect(set, where(atMost(start, KEY))), stepContext);

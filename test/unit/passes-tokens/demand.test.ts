@@ -2,26 +2,21 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { add, div, eq, le, mod, mul, printExpr } from "../../../src/ir/expr.js";
 import type { AttentionSystem } from "../../../src/passes/tokens/attention-system.js";
-import { DemandAnalysis } from "../../../src/passes/tokens/demand.js";
-import { deriveDecode, derivePrefill, type LayerDemand } from "../../../src/passes/tokens/derive-phases.js";
+import { deriveDecode, derivePrefill } from "../../../src/passes/tokens/derive-phases.js";
 import { groupTokens, type KeyGroup } from "../../../src/passes/tokens/group-tokens.js";
-import { inferRetention } from "../../../src/passes/tokens/infer-retention.js";
 import { countRows, eachRow, type RowSet } from "../../../src/passes/tokens/row-set.js";
-import { and, or } from "../relation/arbitrary-predicate.js";
-import { liveByForce, prefillByForce, sightOf, steadyByForce } from "./brute-force.js";
+import { firstDifference } from "./first-difference.js";
 import {
   alternating,
   dilated,
   doubling,
   evenOriginals,
-  hiddenPast,
   modelOf,
   naive,
   phd,
   phdCswa,
   phdSwa,
   phdSwaPositions,
-  sameHiddenChunk,
   sinks,
   slidingWindow,
   vanilla,
@@ -41,69 +36,6 @@ function printPrefill(system: AttentionSystem): string {
   return derivePrefill(system, groupTokens(system))
     .layers.map(({ kv, query }, layer) => `${layer} kv ${side(kv)}\n${layer} query ${side(query)}`)
     .join("\n");
-}
-
-/**
- * The first difference between the derived plan and brute force over all tokens, undefined where there is none.
- *
- * Of a relation that was too costly to analyse exactly, only rows that are missing count.
- */
-function firstDifference(system: AttentionSystem, horizon: number, lengths: readonly number[]): string | undefined {
-  const groups = groupTokens(system);
-  const analysis = new DemandAnalysis(system, groups);
-  const prefill = derivePrefill(system, groups, analysis);
-  const retention = inferRetention(system, groups, analysis);
-  const isExact = analysis.approximation === undefined;
-  const sight = sightOf(system, horizon);
-  const steady = steadyByForce(system, sight, horizon);
-  for (const n of lengths) {
-    const live = liveByForce(system, sight, steady, n);
-    for (const layer of system.layers.keys()) {
-      const read = retention[layer]!.map(({ read }) => read);
-      const difference = compareRows(read, groups, { n }, live[layer]!, system.copies, isExact);
-      if (difference !== undefined) return `live keys of layer ${layer} after ${n}: ${difference}`;
-    }
-    for (let start = 0; start < n; start++) {
-      const expected = prefillByForce(system, sight, live, n, start);
-      for (const [layer, rows] of prefill.layers.entries()) {
-        for (const part of ["kv", "query", "input"] as const) {
-          const wanted = expected[layer]![part];
-          // A slice from `start` on does the same whether what stands before it was another slice of the prompt or another prompt.
-          for (const cached of [start, 0]) {
-            const sizes = { n, start: cached, first: start };
-            const difference = compareRows(rows[part], groups, sizes, wanted, system.copies, isExact);
-            if (difference !== undefined) return `${part} of layer ${layer} for [${start}, ${n}): ${difference}`;
-          }
-        }
-      }
-    }
-  }
-  return undefined;
-}
-
-/** Compares rows at the positions from `first` on. */
-function compareRows(
-  rows: LayerDemand["kv"],
-  groups: readonly KeyGroup[],
-  { first = 0, ...sizes }: { readonly n: number; readonly start?: number; readonly first?: number },
-  expected: readonly boolean[],
-  copies: number,
-  isExact: boolean,
-): string | undefined {
-  const found = expected.map(() => false);
-  for (const [index, group] of groups.entries()) {
-    let count = 0;
-    for (const { pos, copy } of eachRow(rows[index]!, group, sizes)) {
-      if (pos < 0 || pos >= sizes.n) return `pos ${pos} copy ${copy} is outside of the prompt`;
-      if (pos >= first) found[pos * copies + copy - 1] = true;
-      count++;
-    }
-    if (count !== countRows(rows[index]!, sizes))
-      return `${group.name} counts ${countRows(rows[index]!, sizes)} of ${count}`;
-  }
-  const wrong = found.findIndex((flag, i) => (isExact ? flag !== expected[i] : expected[i] === true && !flag));
-  if (wrong < 0) return undefined;
-  return `pos ${Math.floor(wrong / copies)} copy ${(wrong % copies) + 1} is ${found[wrong] ? "not " : ""}demanded`;
 }
 
 describe("prefill computes what is demanded and nothing else", () => {
@@ -223,28 +155,6 @@ describe("prefill computes what is demanded and nothing else", () => {
       }),
       { numRuns: 150 },
     );
-  });
-
-  it("goes on with the last rows of a slice where a relation is too costly to follow exactly", () => {
-    const system = modelOf(4, or(phd, and(hiddenPast, sameHiddenChunk(4, 10))), 6);
-    const groups = groupTokens(system);
-    const analysis = new DemandAnalysis(system, groups);
-    const { layers } = derivePrefill(system, groups, analysis);
-    expect(analysis.approximation?.message).toMatchInlineSnapshot(
-      `"More rows and keys may be computed and kept than are needed: the relation is too costly to analyse exactly, most of all \`(3 * q.pos + q.copy - 2) div 10 == (3 * k.pos + k.copy - 2) div 10\`"`,
-    );
-    // Each layer reaches at most one chunk farther back, whatever the prompt.
-    expect(layers.map(({ kv }) => countRows(kv[1]!, { n: 1000, start: 0 })).reverse()).toMatchInlineSnapshot(`
-      [
-        10,
-        12,
-        21,
-        30,
-        39,
-        48,
-      ]
-    `);
-    expect(firstDifference(system, 30, [1, 2, 5, 9, 14])).toBeUndefined();
   });
 
   it("counts the rows of a long prompt without enumerating them", () => {

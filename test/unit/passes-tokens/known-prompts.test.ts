@@ -6,18 +6,21 @@ import { DemandAnalysis } from "../../../src/passes/tokens/demand.js";
 import { derivePrefill } from "../../../src/passes/tokens/derive-phases.js";
 import { groupTokens, type KeyGroup } from "../../../src/passes/tokens/group-tokens.js";
 import { eachRow, type RowSet } from "../../../src/passes/tokens/row-set.js";
-import { demandByForce, type Flags, liveByForce, prefillByForce, sightOf, steadyByForce } from "./brute-force.js";
+import { and, or } from "../relation/arbitrary-predicate.js";
+import { demandByForce, type Flags, liveByForce, sightOf, steadyByForce } from "./brute-force.js";
 import {
   alternating,
   dilated,
   doubling,
   evenOriginals,
+  hiddenPast,
   modelOf,
   naive,
   phd,
   phdCswa,
   phdSwa,
   phdSwaPositions,
+  sameHiddenChunk,
   sinks,
   slidingWindow,
   vanilla,
@@ -56,15 +59,15 @@ function firstMistake(system: AttentionSystem, horizon: number, most: number): s
   const lengths = Array.from({ length: most }, (_, index) => index + 1);
   const live = [liveByForce(system, sight, steady, 0), ...lengths.map((n) => liveByForce(system, sight, steady, n))];
 
-  // What is said to be cached was written by every prompt that is longer, given at once or in two parts.
+  // What is said to be cached is written by every prompt that is longer, given at once or in two parts.
   for (const start of lengths.slice(0, -1)) {
     const cached = layers.map((layer) => flags(layer.cached, { start }));
     for (let first = 1; first < most; first++) {
-      const before = prefillByForce(system, sight, live[first]!, first, 0);
+      const before = layers.map(({ kv }) => flags(kv, { n: first, start: 0 }));
       for (let n = Math.max(first, start); n <= most; n++) {
-        const after = prefillByForce(system, sight, live[n]!, n, first);
+        const after = layers.map(({ kv }) => flags(kv, { n, start: first }));
         for (const [layer, some] of cached.entries()) {
-          const written = before[layer]!.kv.map((flag, index) => flag || after[layer]!.kv[index]!);
+          const written = before[layer]!.map((flag, index) => flag || after[layer]![index]!);
           if (!subset(some, written)) return `layer ${layer} lacks keys of ${start} after ${first} and ${n} positions`;
         }
       }
@@ -101,6 +104,7 @@ describe("a prompt that goes on from a cut prefix", () => {
     ["PHD-CSWA with a window beyond the chunk", modelOf(3, phdCswa(3, 16, 4), 3)],
     ["even originals", modelOf(3, evenOriginals, 2)],
     ["layers that take turns", alternating(3, [phdSwa(3, 3), phd, phdCswa(3, 4, 5)], 5)],
+    ["chunks that cut through positions", modelOf(4, or(phd, and(hiddenPast, sameHiddenChunk(4, 10))), 5)],
     ["layers with a window of originals between layers without", alternating(1, [vanilla, slidingWindow(3)], 4)],
   ];
   it.each(cases)("computes what brute force demands, and finds what it leaves out: %s", (_, system) => {
