@@ -7,6 +7,9 @@ import { preambleName } from "./preamble.js";
 import { reservedInCuda } from "./reserved.js";
 import { writeBlock } from "./statements.js";
 
+/** Characters of a line of generated text; expressions may be longer. */
+const longestLine = 110;
+
 /**
  * The CUDA C++ file of a kernel: one `extern "C"` function named like the kernel.
  *
@@ -32,9 +35,9 @@ export function emitCuda(kernel: Kernel): string {
 }
 
 function writeHeader(kernel: Kernel, writer: Writer): void {
-  for (const line of wrapWords(`${kernel.name}: ${kernel.doc}`, 110)) writer.line(`// ${line}`);
+  for (const line of wrapWords(`${kernel.name}: ${kernel.doc}`, longestLine)) writer.line(`// ${line}`);
   if (kernel.origin !== undefined) writer.line(`// From ${kernel.origin}.`);
-  for (const line of wrapWords(`Launch: ${kernel.dispatch}, ${kernel.workgroupSize} threads each.`, 110)) {
+  for (const line of wrapWords(`Launch: ${kernel.dispatch}, ${kernel.workgroupSize} threads each.`, longestLine)) {
     writer.line(`// ${line}`);
   }
 }
@@ -56,7 +59,16 @@ function writeFunction(kernel: Kernel, spelling: Spelling, writer: Writer): void
   if (kernel.params.length > 0) parameters.push(`const ${kernel.name}_params params`);
   const bounds = [kernel.workgroupSize, ...(kernel.resident === undefined ? [] : [kernel.resident])].join(", ");
   writer.line(`extern "C" __global__ void __launch_bounds__(${bounds})`);
-  writer.line(`${kernel.name}(${parameters.join(", ")}) {`);
+  const oneLine = `${kernel.name}(${parameters.join(", ")}) {`;
+  if (oneLine.length <= longestLine) writer.line(oneLine);
+  else {
+    const lines = parameters.join(",\n").split("\n");
+    writer.line(`${kernel.name}(`);
+    writer.indented(() => {
+      for (const line of lines) writer.line(line);
+    });
+    writer.line(") {");
+  }
   writer.indented(() => {
     for (const { name, type, length } of kernel.arrays) {
       writer.line(`SHARED(${type}, ${names.get(name)!}, ${length});`);

@@ -41,7 +41,12 @@ describe("emitted CUDA", () => {
       };
 
       extern "C" __global__ void __launch_bounds__(128)
-      bf16_product(buffer<const vec4<u32>> weights, buffer<const u32> x, buffer<f32> y, const bf16_product_params params) {
+      bf16_product(
+        buffer<const vec4<u32>> weights,
+        buffer<const u32> x,
+        buffer<f32> y,
+        const bf16_product_params params
+      ) {
         const u32 lane = threadIdx.x % 32u;
         const u32 band = blockIdx.x * 4u + threadIdx.x / 32u;
         const u32 tiles = params.depth / 16u;
