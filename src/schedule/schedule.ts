@@ -18,14 +18,14 @@ import { defaultTuning, type Tuning } from "../kernels/tuning.js";
 import { copiesIn } from "../runtime/key-group.js";
 import type { BufferInfo, KeyStore, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
-import { type BindingRoom, DeferredNorms, deferredNorms } from "./deferred-norms.js";
 import type { KeyRetention, ScheduleFacts } from "./facts.js";
 import { KernelLibrary } from "./kernel-library.js";
 import { classifyLayers } from "./layer-classes.js";
 import { linearSteps } from "./linear-steps.js";
 import { memoryFormulas } from "./memory-formula.js";
 import { mergedAttentions } from "./merged-attention.js";
-import { logitsBuffer, type Places, partialsBuffers, placeValues } from "./place-values.js";
+import { placeWithDeferred } from "./place-deferred.js";
+import { logitsBuffer, partialsBuffers } from "./place-values.js";
 import { copyStep, embedStep, mapStep, normStep, undoneNormStep } from "./row-steps.js";
 import { samplingSteps } from "./sampling-steps.js";
 import type { Situation, Workshop } from "./step-builder.js";
@@ -81,7 +81,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
   const attentions = [...eachOp(graph)].filter((op) => op.kind === "cached-attention");
   // Kernels on matrix units take their input as it is.
   const room = { maxStorageBuffers: capabilities.limits.maxStorageBuffers, scales: quantise !== undefined };
-  const { deferred, places } = placesOf(graph, productLayout === "fragments" ? undefined : room);
+  const { deferred, places } = placeWithDeferred(graph, productLayout === "fragments" ? undefined : room);
   const shop: Workshop = {
     ...{ graph, capabilities, cache: dtype, places, deferred },
     kernels: new KernelLibrary(),
@@ -209,16 +209,6 @@ function stepsOf(shop: Workshop, situation: Situation, op: Op): Step[] {
     default:
       return unreachable(op);
   }
-}
-
-/** Norms that are left to products, and places for all values under which that works. */
-function placesOf(graph: Graph, room: BindingRoom | undefined): { deferred: DeferredNorms; places: Places } {
-  const all = room === undefined ? new DeferredNorms([]) : deferredNorms(graph, room);
-  const places = placeValues(graph, all);
-  // What the next layer computes cannot be moved at the end of this one.
-  if (all.across.length === 0 || places.afterLayer.every((moves) => moves.length === 0))
-    return { deferred: all, places };
-  return { deferred: all.within, places: placeValues(graph, all.within) };
 }
 
 function storesByQuery(graph: Graph): ReadonlyMap<ValueId, StoreKeys> {

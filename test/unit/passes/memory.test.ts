@@ -6,7 +6,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Block, Graph, Op, ValueId } from "../../../src/ir/graph/ops.js";
+import type { Block, FusedLinear, Graph, NormOp, Op, ValueId } from "../../../src/ir/graph/ops.js";
 import { parseGraph } from "../../../src/ir/graph/parse.js";
 import { hasRows } from "../../../src/ir/graph/types.js";
 import { eachOperand, elementOperands } from "../../../src/ir/graph/walk.js";
@@ -15,11 +15,14 @@ import { runPasses } from "../../../src/passes/pass.js";
 import { simplify } from "../../../src/passes/simplify/simplify.js";
 import { annotateRows } from "../../../src/passes/tokens/annotate-rows.js";
 import { repeatTokens } from "../../../src/passes/tokens/repeat-tokens.js";
-import { type Copy, placeValues } from "../../../src/schedule/place-values.js";
+import { DeferredNorms } from "../../../src/schedule/deferred-norms.js";
+import { placeWithDeferred } from "../../../src/schedule/place-deferred.js";
+import { type Copy, type Places, placeValues } from "../../../src/schedule/place-values.js";
 import { predicateOf } from "../../support/predicates.js";
 import { randomGraphs } from "../../support/random-graph.js";
 import { buildTransformer } from "../../support/transformer.js";
 
+const room = { maxStorageBuffers: 8, scales: false };
 const passes = [repeatTokens, ...simplify, annotateRows, ...fuse];
 
 describe("the memory of activations", () => {
@@ -28,6 +31,34 @@ describe("the memory of activations", () => {
       fc.property(randomGraphs, (graph) => replay(runPasses(passes, graph))),
       { numRuns: 150, endOnFailure: true },
     );
+  });
+
+  it("never overwrites what a product computes a norm from that was left to it, in any graph", () => {
+    fc.assert(
+      fc.property(randomGraphs, (graph) => {
+        const fused = runPasses(passes, graph);
+        const { deferred, places } = placeWithDeferred(fused, room);
+        replay(fused, places);
+        replay(fused, places, deferred);
+      }),
+      { numRuns: 150, endOnFailure: true },
+    );
+  });
+
+  it("lets a layer leave its last norm to the next one", () => {
+    const graph = runPasses(
+      passes,
+      buildTransformer({
+        ...{ vocab: 9, layers: 3, dim: 8, heads: 2, kvHeads: 1, headDim: 4, ffn: 12, copies: 2, postNorm: true },
+        predicate: predicateOf({ variant: "phd", copies: 2 }),
+      }),
+    );
+    const { deferred, places } = placeWithDeferred(graph, room);
+    expect(deferred.all.map(({ across }) => across)).toEqual([false, true]);
+    replay(graph, places);
+    replay(graph, places, deferred);
+    expect(placeWithDeferred(graph, { ...room, maxStorageBuffers: 5 }).deferred.all).toEqual([]);
+    expect(() => replay(graph, placeValues(graph), deferred)).toThrow(/value|same/);
   });
 
   it("leaves alone what every layer reads from outside, although it also enters the first", () => {
@@ -67,8 +98,8 @@ describe("the memory of activations", () => {
   });
 });
 
-function replay(graph: Graph): void {
-  const places = placeValues(graph);
+/** With `deferred`, as decode runs: norms that were left undone happen where their products are. */
+function replay(graph: Graph, places: Places = placeValues(graph), deferred = new DeferredNorms([])): void {
   const slots = new Map(places.buffers.map(({ name, slot }) => [name, slot]));
   const slotOf = (buffer: string) => slots.get(buffer)!;
   /** What each slot holds, and under which buffer it was written. */
@@ -96,11 +127,35 @@ function replay(graph: Graph): void {
     write(content!.value, to);
   };
 
+  /** Norms that are not done yet, by the value they make. */
+  const undone = new Map<ValueId, NormOp>();
+  const rowOperands = (op: Op) => [...eachOperand(op)].filter((value) => rows.has(value));
+
+  /** The norm that a product does, whose result goes by the name of the product's input; every workgroup reads what it is made from. */
+  const doNorm = (product: FusedLinear, norm: NormOp) => {
+    for (const operand of rowOperands(norm)) {
+      read(operand, "a norm that was left undone");
+      for (const written of [product.input, product.results[0]!.id]) {
+        const [from, to] = [operand, written].map((value) => slotOf(places.bufferOf(value)));
+        if (from === to) expect.fail(`value ${written} overwrites value ${operand}, which the same product reads`);
+      }
+    }
+    expect(places.bufferOf(product.input)).toBe(places.bufferOf(norm.results[0]!.id));
+    write(product.input);
+    undone.delete(norm.results[0]!.id);
+  };
+
   const run = (op: Op) => {
     const [result] = op.results;
     if (!hasRows(result!.type) || op.kind === "input") return;
     rows.add(result!.id);
-    const operands = [...eachOperand(op)].filter((value) => rows.has(value));
+    if (op.kind === "norm" && deferred.ofNorm(op) !== undefined) {
+      undone.set(result!.id, op);
+      return;
+    }
+    const left = deferred.ofProduct(op);
+    if (op.kind === "fused-linear" && left !== undefined && undone.has(left.norm.results[0]!.id)) doNorm(op, left.norm);
+    const operands = rowOperands(op);
     for (const operand of operands) read(operand, op.kind);
     if (op.kind === "select-copy") return rename(op.input, result!.id);
     const elementwise = elementwiseOperands(op);
@@ -127,13 +182,18 @@ function replay(graph: Graph): void {
         rows.add(id);
         // A move has brought the value to the carried buffer under its own number.
         const buffer = places.bufferOf(id);
-        expect(held.get(slotOf(buffer))).toEqual({ buffer, value: carried[at] });
+        if (!undone.has(carried[at]!)) expect(held.get(slotOf(buffer))).toEqual({ buffer, value: carried[at] });
       }
-      for (const { id } of body.args) write(id);
+      for (const [at, { id }] of body.args.entries()) if (!undone.has(carried[at]!)) write(id);
       runBlock(body);
       places.afterLayer[index]!.forEach(move);
       carried = body.yields;
     }
+    for (const [value, norm] of undone) {
+      for (const operand of rowOperands(norm)) read(operand, "the norm that the last layer left undone");
+      write(value);
+    }
+    undone.clear();
     for (const [at, { id }] of op.results.entries()) {
       rows.add(id);
       const buffer = places.bufferOf(id);
