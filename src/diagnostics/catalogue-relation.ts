@@ -80,11 +80,12 @@ export const relationDiagnostics = defineDiagnostics({
       "Which rows a layer must compute, and which keys must be kept, follows from the relation by exact integer reasoning through all layers. For this relation that takes more work than the compiler allows, so it went on with simpler sets around the exact ones.",
       "The model computes the same logits. It may compute rows, and keep keys, that nothing reads.",
     ].join("\n\n"),
-    example: "attend q -> k when k.pos <= q.pos and (q.pos * 3 + q.copy) div 10 == (k.pos * 3 + k.copy) div 10",
+    example:
+      "attend q -> k when k.pos <= q.pos and (q.pos * 2 + q.copy) div 11 == (k.pos * 2 + k.copy) div 11 and q.pos div 13 == k.pos div 13",
     message: (data: { term?: string }) =>
       `More rows and keys may be computed and kept than are needed: the relation is too costly to analyse exactly${data.term === undefined ? "" : `, most of all \`${data.term}\``}`,
     hint: () =>
-      "Chunks that are whole positions (`q.pos div C`) are cheap to analyse; chunks that cut through a position are not.",
+      "Chunks of whole positions (`q.pos div C`) are cheap to analyse; chunks that cut through positions are, if they repeat within a hundred positions.",
   },
   undecided: {
     code: "PHD0408",

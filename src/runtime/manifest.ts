@@ -13,15 +13,20 @@
  * Row ranges of a layer: `input` rows enter it, `query` rows leave it (query rows of layer l = input rows of layer l + 1), `output`
  * rows are the predicting copies of the last positions, one per sequence, in sequence order, at the end of the table.
  *
- * Prefill tables are built by the host from `rows.prefill`. The decode table has batch × K rows, copy-major in the order
- * `rows.decode.order`; kernels advance it on the device, so a decode step replays unchanged.
+ * Prefill tables are built by the host from `rows.prefill`. A long prompt is cut into slices; each takes the rows at its positions of the
+ * plan of the whole prompt, so only the last one has output rows, and steps without rows (row_count = 0) are left out. When a sequence is
+ * cut back to its first m positions, rings and the keys of later positions are lost. What comes next is a prompt with start = m whose
+ * slices begin at the first position that has rows, before m where something has to be computed anew.
+ *
+ * The decode table has batch × K rows, copy-major in the order `rows.decode.order`; kernels advance it on the device, so a decode step
+ * replays unchanged.
  *
  * ── Control buffer ──
  *
  * All integers that a phase's kernels read live in one storage buffer `control` of i32 per phase:
  *
  *   sequences  at `sequences_at`, `sequence_stride` words per sequence:
- *              [0] length: positions known after this phase's rows (n)   [1] start: positions cached before this phase
+ *              [0] length: positions known after this phase's rows (n)   [1] start: the first position of this phase
  *              [2] last sampled token id   [3] steps sampled so far (seeds the random numbers)
  *              [4 + g] for key group g: index of the key in slot 0 of what this phase reads (see KeyStore); 0 but in a prefill scratch
  *   rows       at `rows_at`, 4 words per row: sequence, pos, copy, token id
@@ -127,7 +132,10 @@ export interface KeyGroupInfo {
 export interface RowSet {
   readonly group: string;
   readonly ranges: readonly {
-    /** In `n` (positions after the slice) and `start` (positions cached before it). */
+    /**
+     * In the sizes of the whole prompt, of which a slice takes the rows at its own positions: `n` (positions in the end) and `start`
+     * (positions of which the keys are cached that are kept for ever; 0 when a sequence begins).
+     */
     readonly lo: Expr;
     readonly hi: Expr;
     /** Additionally in `pos` and `copy` of the token. */
