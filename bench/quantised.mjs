@@ -130,6 +130,7 @@ if (existsSync(text)) {
   });
   for (const name of ["shakespeare-vanilla", "shakespeare-phd-cswa-2-16-32", "shakespeare-phd-cswa-3-16-32"]) {
     result.models[name] = await shakespeare(name, all);
+    if (recorded) record(root, "quantised", result);
   }
 } else console.log("../shared/data is absent: perplexities are skipped");
 if (existsSync(join(shared, "models/stories260k"))) result.models.stories260k = await stories();
