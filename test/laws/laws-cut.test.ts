@@ -4,15 +4,23 @@
  */
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
+import { compileSource } from "../../src/compile.js";
+import { eachRow } from "../../src/passes/tokens/row-set.js";
+import type { Manifest } from "../../src/runtime/manifest.js";
+import { cutIntoSlices, prefillTable, type SlicePart } from "../../src/runtime/rows.js";
+import { rowModel } from "../../src/runtime/shape.js";
+import { demandByForce, type Flags, liveByForce, sightOf, steadyByForce } from "../unit/passes-tokens/brute-force.js";
 import {
   bases,
   type CompiledSmall,
+  compileOptions,
   compileSmall,
   differenceAt,
   idLists,
   lawModels,
   relations,
   runOf,
+  sourceOf,
   usualBase,
 } from "./small-models.js";
 
@@ -28,7 +36,7 @@ const textOf = (length: number, seed: number, vocab: number) =>
 
 const inVocab = (model: CompiledSmall, ids: readonly number[]) => ids.map((id) => id % model.manifest.model.vocab);
 
-/** The logits of the last position of `ids`, which are given first, `decoded` of them one by one, and of each position of `next`. */
+/** Compares logits with those of the dense pass over `ids`, one position after the other from `from` on. */
 function expectDense(model: CompiledSmall, ids: readonly number[], from: number, steps: readonly Float32Array[]): void {
   const dense = model.dense(ids);
   for (const [step, logits] of steps.entries()) {
@@ -61,6 +69,51 @@ describe.each(lawModels)("with %s", (_, phd) => {
       const steps = [run.prefill([next])[0]!, ...textOf(3, 7, vocab).map((id) => run.decode([id])[0]!)];
       const ids = [...before.slice(0, length), ...next, ...textOf(3, 7, vocab)];
       expectDense(model, ids, length + next.length - 1, steps);
+    }
+  });
+});
+
+/** The tokens of a layer's input rows in all slices together, as flags in stream order. */
+function rowsOfSlices(manifest: Manifest, parts: readonly SlicePart[], layer: number, length: number): Flags {
+  const flags: Flags = new Array<boolean>(length).fill(false);
+  for (const part of parts) {
+    const table = prefillTable(rowModel(manifest), [part]);
+    const { base, count } = table.input(layer);
+    for (let row = base; row < base + count; row++) {
+      const at = table.words[4 * row + 1]! * manifest.model.copies + table.words[4 * row + 2]! - 1;
+      expect(flags[at], "a token has one row").toBe(false);
+      flags[at] = true;
+    }
+  }
+  return flags;
+}
+
+describe.each(lawModels)("with %s", (_, phd) => {
+  const { manifest, facts } = compileSource(sourceOf({ ...usualBase, num_hidden_layers: 3 }, phd), compileOptions)
+    .program!;
+
+  it("slices compute the rows that brute force demands of the prompt, also behind a cut, and no other", () => {
+    const n = 13;
+    const { copies } = facts.system;
+    const horizon = n + 14;
+    const sight = sightOf(facts.system, horizon);
+    const live = liveByForce(facts.system, sight, steadyByForce(facts.system, sight, horizon), n);
+    for (let start = 0; start < n; start++) {
+      const cached = facts.prefill.layers.map((layer) => {
+        const flags: Flags = new Array<boolean>(horizon * copies).fill(false);
+        for (const [index, group] of facts.groups.entries()) {
+          for (const { pos, copy } of eachRow(layer.cached[index]!, group, { start }))
+            flags[pos * copies + copy - 1] = true;
+        }
+        return flags;
+      });
+      const expected = demandByForce(facts.system, sight, live, n, cached);
+      const ids = new Array<number>(n).fill(0);
+      const parts = cutIntoSlices(rowModel(manifest), { sequence: 0, start, resumesAt: 0, ids }, 4, 1000);
+      for (const [layer, { input }] of expected.entries()) {
+        const found = rowsOfSlices(manifest, parts, layer, horizon * copies);
+        expect(found, `layer ${layer}, cut to ${start}`).toEqual(input);
+      }
     }
   });
 });
