@@ -9,26 +9,26 @@ export const greedy: SampleValues = { temperature: 0, topK: 0, topP: 1, seed: 0 
 
 /**
  * Runs steps as `generate` does, each submitted before the token of the one before is known. Gives milliseconds of the clock per step,
- * and those in which the host made and submitted steps.
+ * and of the host for each: in which it made and submitted the step.
  */
 export async function runSteps(
   session: Session,
   count: number,
   { threadMs = () => performance.now() }: HostClocks,
-): Promise<{ readonly ms: number; readonly hostMs: number }> {
+): Promise<{ readonly ms: number; readonly hostMs: readonly number[] }> {
   const start = performance.now();
-  let host = 0;
+  const hostMs: number[] = [];
   let waiting: (() => Promise<number[]>) | undefined;
   for (let step = 0; step < count; step++) {
     // Nothing in between waits for the device: this is what JavaScript does for a token.
     const before = threadMs();
     const next = await session.decodeAndSample();
-    host += threadMs() - before;
+    hostMs.push(threadMs() - before);
     await waiting?.();
     waiting = next;
   }
   await waiting?.();
-  return { ms: (performance.now() - start) / count, hostMs: host / count };
+  return { ms: (performance.now() - start) / count, hostMs };
 }
 
 /** Bytes that a step leaves on the heap: the median over some steps, since a collection may come between. */

@@ -223,10 +223,11 @@ async function hostReport(
   model: Model,
   session: Session,
   { prompt }: Point,
-  blocks: readonly { readonly hostMs: number }[],
+  blocks: readonly { readonly hostMs: readonly number[] }[],
   clocks: HostClocks,
 ): Promise<HostReport> {
-  const msPerToken = summarise(blocks.map(({ hostMs }) => hostMs));
+  // Over single steps: a collection of what waiting left behind falls into one of many.
+  const msPerToken = summarise(blocks.flatMap(({ hostMs }) => hostMs));
   const measuredBy = clocks.threadMs === undefined ? "clock" : "thread";
   const { heapBytes } = clocks;
   if (heapBytes === undefined) return { msPerToken, measuredBy };
