@@ -260,12 +260,17 @@ void leave() {
 
 // Faults that the host's processor finds. They are raised by the thread that runs the kernel, and end the launch.
 
+constexpr int signals[] = {SIGFPE, SIGSEGV, SIGBUS};
+/** How the process handles them otherwise. */
+struct sigaction usual[3];
 pthread_t runner;
 
 void on_signal(int signal, siginfo_t*, void*) {
-  // Another thread's fault is none of ours: it happens again, with the process's own handling.
   if (!pthread_equal(pthread_self(), runner)) {
-    ::signal(signal, SIG_DFL);
+    // Another thread's fault is none of ours: it happens again, under the process's own handling.
+    for (std::size_t i = 0; i < 3; i++) {
+      if (signals[i] == signal) sigaction(signal, &usual[i], nullptr);
+    }
     return;
   }
   if (signal == SIGFPE) raise_fault(FaultKind::division, name_thread(running.thread) + " divides an integer by zero");
@@ -281,21 +286,19 @@ class Signals {
     stack_t stack = {};
     stack.ss_sp = memory_;
     stack.ss_size = sizeof(memory_);
-    sigaltstack(&stack, &old_stack_);
+    sigaltstack(&stack, &usual_stack_);
     struct sigaction action = {};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    for (std::size_t i = 0; i < 3; i++) sigaction(signals[i], &action, &old_[i]);
+    for (std::size_t i = 0; i < 3; i++) sigaction(signals[i], &action, &usual[i]);
   }
   ~Signals() {
-    for (std::size_t i = 0; i < 3; i++) sigaction(signals[i], &old_[i], nullptr);
-    sigaltstack(&old_stack_, nullptr);
+    for (std::size_t i = 0; i < 3; i++) sigaction(signals[i], &usual[i], nullptr);
+    sigaltstack(&usual_stack_, nullptr);
   }
 
  private:
-  static constexpr int signals[] = {SIGFPE, SIGSEGV, SIGBUS};
-  struct sigaction old_[3];
-  stack_t old_stack_;
+  stack_t usual_stack_;
   static char memory_[64 * 1024];
 };
 char Signals::memory_[64 * 1024];

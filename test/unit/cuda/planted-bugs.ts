@@ -292,6 +292,13 @@ export const plantedBugs: readonly PlantedBug[] = [
     caught: /previous kernel has ended: thread 0 .* loads x\[0\] .*, where kernels store, before await_previous\(\)/,
   },
   {
+    about: "a pointer that no check sees",
+    kernel: bias,
+    from: "store(x, index,",
+    to: "*reinterpret_cast<volatile u32*>(16) = index;\n    store(x, index,",
+    caught: /crash: thread 0 of block \(0, 0, 0\) touches memory that is not its own/,
+  },
+  {
     about: "a division by zero",
     kernel: bias,
     from: "index % params.width",
