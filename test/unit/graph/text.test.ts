@@ -78,7 +78,8 @@ describe("graph text", () => {
       ...smallModel(),
       groups: [
         { name: "originals", firstCopy: 1, lastCopy: 1 },
-        { name: "hidden", firstCopy: 2, lastCopy: 2 },
+        { name: "first", firstCopy: 2, lastCopy: 2, endPos: 4 },
+        { name: "hidden", firstCopy: 2, lastCopy: 2, firstPos: 4 },
       ],
       attends: [
         {
@@ -86,6 +87,7 @@ describe("graph text", () => {
           stated: predicateOf({ variant: "phd-swa", copies: 2, window: 0 }),
           parts: [
             { group: "originals", density: "dense", lo: 0, hi: { op: "add", args: ["q_pos", 1] } },
+            { group: "first", density: "dense", lo: 0, hi: 4 },
             { group: "hidden", density: "ranged", lo: { op: "sub", args: ["q_pos", 1] }, hi: "q_pos" },
           ],
         },
