@@ -116,12 +116,28 @@ async function built(
       continue;
     }
     await compile(target, files, units, compileFlags, linkFlags);
+    await forgetOld(dirname(target));
     return target;
   }
   throw new NoAdapter("the emulated CUDA device cannot be kept anywhere", {
     cause: problem,
     hint: "Set XDG_CACHE_HOME to a folder that can be written.",
   });
+}
+
+const keptMilliseconds = 30 * 24 * 60 * 60 * 1000;
+
+/** Removes what was compiled more than a month ago: texts change with every version, and what is still needed is soon made again. */
+async function forgetOld(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!/^emulated-.*\.so/.test(name)) continue;
+    const path = join(folder, name);
+    try {
+      if (Date.now() - (await stat(path)).mtimeMs > keptMilliseconds) await rm(path, { force: true });
+    } catch {
+      // Another process was quicker.
+    }
+  }
 }
 
 /** What is there gets loaded into the process, so it must be this user's. */

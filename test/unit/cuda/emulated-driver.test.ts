@@ -1,5 +1,6 @@
 /** The stand-in for the CUDA driver: what a host can rely on, and what it is told when it goes wrong. */
-import { readFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { existsSync, readFileSync, statSync, utimesSync } from "node:fs";
 import koffi from "koffi";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { emitCuda } from "../../../src/backends/cuda/module.js";
@@ -225,6 +226,18 @@ describe.skipIf(missingCompiler !== undefined)("the emulated driver", () => {
     must(driver, "cuEventDestroy_v2", event);
     must(driver, "cuModuleUnload", module);
     expect(driver.counts()).toEqual(before);
+  });
+
+  it("keeps what it compiled, for a month", async () => {
+    const text = `// ${randomUUID()}\n${emitCuda(increment)}`;
+    const path = await compileEmulated(new Map([["increment", text]]));
+    const writtenAt = statSync(path).mtimeMs;
+    expect(await compileEmulated(new Map([["increment", text]]))).toBe(path);
+    expect(statSync(path).mtimeMs).toBe(writtenAt);
+    const monthAgo = new Date(Date.now() - 31 * 24 * 60 * 60 * 1000);
+    utimesSync(path, monthAgo, monthAgo);
+    await compileEmulated(new Map([["increment", `// Newer.\n${text}`]]));
+    expect(existsSync(path)).toBe(false);
   });
 
   it("says what is missing where there is no compiler", async () => {
