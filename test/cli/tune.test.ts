@@ -10,7 +10,7 @@ const cache = join(scratch, "cache");
 const weights = fileURLToPath(new URL("../../examples/models/shakespeare-vanilla", import.meta.url));
 const model = join(scratch, "model.phd");
 const before = process.env["XDG_CACHE_HOME"];
-const effort = ["--device", "webgpu", "--dtype", "f32", "--prompt", "4", "--repeat", "1", "--steps", "1"];
+const effort = ["--device", "webgpu", "--dtype", "f32", "--prompt", "5", "--repeat", "2", "--steps", "2"];
 
 beforeAll(async () => {
   process.env["XDG_CACHE_HOME"] = cache;
