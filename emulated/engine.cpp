@@ -3,17 +3,16 @@
 // Blocks run one after the other, warps and lanes in order of their numbers; PHDC_EMULATED_SEED, a number other than 0, shuffles all
 // three, which shows what depends on an order that a device does not promise.
 #include <csetjmp>
-#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <vector>
 
-#include <pthread.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
 #include "launch.h"
+#include "signals.h"
 
 namespace emulated {
 
@@ -258,51 +257,6 @@ void leave() {
   switch_context(fiber.context, next == nullptr ? scheduler : next->context);
 }
 
-// Faults that the host's processor finds. They are raised by the thread that runs the kernel, and end the launch.
-
-constexpr int signals[] = {SIGFPE, SIGSEGV, SIGBUS};
-/** How the process handles them otherwise. */
-struct sigaction usual[3];
-pthread_t runner;
-
-void on_signal(int signal, siginfo_t*, void*) {
-  if (!pthread_equal(pthread_self(), runner)) {
-    // Another thread's fault is none of ours: it happens again, under the process's own handling.
-    for (std::size_t i = 0; i < 3; i++) {
-      if (signals[i] == signal) sigaction(signal, &usual[i], nullptr);
-    }
-    return;
-  }
-  if (signal == SIGFPE) raise_fault(FaultKind::division, name_thread(running.thread) + " divides an integer by zero");
-  raise_fault(FaultKind::crash, name_thread(running.thread) +
-                                    " touches memory that is not its own: a pointer is used without a check, or its stack is full");
-}
-
-/** Handles signals while it lives. */
-class Signals {
- public:
-  Signals() {
-    runner = pthread_self();
-    stack_t stack = {};
-    stack.ss_sp = memory_;
-    stack.ss_size = sizeof(memory_);
-    sigaltstack(&stack, &usual_stack_);
-    struct sigaction action = {};
-    action.sa_sigaction = on_signal;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    for (std::size_t i = 0; i < 3; i++) sigaction(signals[i], &action, &usual[i]);
-  }
-  ~Signals() {
-    for (std::size_t i = 0; i < 3; i++) sigaction(signals[i], &usual[i], nullptr);
-    sigaltstack(&usual_stack_, nullptr);
-  }
-
- private:
-  stack_t usual_stack_;
-  static char memory_[64 * 1024];
-};
-char Signals::memory_[64 * 1024];
-
 std::uint64_t seed_of_environment() {
   const char* text = std::getenv("PHDC_EMULATED_SEED");
   return text == nullptr ? 0 : std::strtoull(text, nullptr, 10);
@@ -382,7 +336,7 @@ void raise_fault(FaultKind kind, std::string report) {
 const char* running_kernel() { return launch.kernel->name; }
 
 std::optional<Fault> run_kernel(const Kernel& kernel, Dimensions grid, Dimensions block, void* const* values) {
-  const Signals signals;
+  const ProcessorFaults faults;
   launch.kernel = &kernel;
   launch.fault.reset();
   gridDim = grid;
