@@ -67,7 +67,7 @@ describe("a package for CUDA", () => {
     expect(manifestOf(folder)).toMatchObject({
       target: "cuda",
       modules: { headers: [{ file: "kernels/phdc.cuh" }] },
-      requires: { features: ["subgroups"], limits: { computeCapability: 80 } },
+      requires: { features: ["dependent-launch", "subgroups"], limits: { computeCapability: 80 } },
     });
   });
 
