@@ -40,7 +40,7 @@ export function timeChart(report: BenchReport, phase: Phase, axis: "copies" | "p
     label: "",
   })).filter(({ name }) => wide.some((series) => series.name === name));
   const bounds = floors.slice(0, 4).map(({ name, points }) => ({
-    name: `least that bandwidth and arithmetic allow: ${name}`,
+    name: `floor: ${name}`,
     points,
     style: "bound" as const,
   }));

@@ -8,7 +8,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; } p, dl { max-width: 48rem; }
 dt { color: var(--faint); } dd { margin: 0 0 .5rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(24rem, 1fr)); gap: 1.5rem; }
-figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
+figure { margin: 0; max-width: 44rem; } figcaption { font-weight: 600; margin-bottom: .3rem; }
 svg.chart { width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 12px; } svg .tick { fill: var(--faint); }
 .grid { stroke: var(--rule); stroke-width: 1; } .axis { stroke: var(--faint); fill: none; }
 .line, .bound { fill: none; stroke: currentColor; stroke-width: 2; } .bound { stroke-dasharray: 6 4; } .spread { stroke: currentColor; stroke-width: 1.5; opacity: .7; }
