@@ -71,7 +71,8 @@ describe("on a WebGPU device", () => {
   });
 
   it("sequences cut back to any position go on as fresh ones do", async () => {
-    const some = lawModels.filter((_, index) => index % 3 === 0);
+    // A window, a ring in a chunk, and first positions that are kept beside a window.
+    const some = [3, 6, 9].map((index) => lawModels[index]!);
     for (const [name, phd] of some) {
       const small = compileSmall(usualBase, phd);
       const model = await load(small);
