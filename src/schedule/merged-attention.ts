@@ -6,7 +6,7 @@
  * wide rows, many rows or many splits it is the passes.
  */
 import { type Expr, le, mul } from "../ir/expr.js";
-import type { Block, CachedAttention, FusedLinear, Graph, OpKind } from "../ir/graph/ops.js";
+import type { Block, CachedAttention, FusedLinear, Graph, Op, StoreKeys } from "../ir/graph/ops.js";
 import { rowWidth } from "../ir/graph/types.js";
 import { eachBlock, eachOperand } from "../ir/graph/walk.js";
 import type { AttentionShape } from "../kernels/attention/options.js";
@@ -42,7 +42,15 @@ const mostParts = 64;
 const mostDispatches = 6;
 
 /** Products whose input is an attention that nothing else reads. */
-export function mergedAttentions(graph: Graph, deferred: DeferredNorms): ReadonlyMap<FusedLinear, Merge> {
+export function mergedAttentions(
+  graph: Graph,
+  deferred: DeferredNorms,
+  maxStorageBuffers: number,
+): ReadonlyMap<FusedLinear, Merge> {
+  const ownDispatch = (op: Op): boolean => {
+    if (op.kind === "store-keys") return mostBindingsOf(op, graph) > maxStorageBuffers;
+    return op.kind !== "weight" && deferred.ofNorm(op) === undefined;
+  };
   const merges = new Map<FusedLinear, Merge>();
   for (const block of eachBlock(graph)) {
     for (const attention of block.ops) {
@@ -51,7 +59,7 @@ export function mergedAttentions(graph: Graph, deferred: DeferredNorms): Readonl
       if (reader === undefined || reader.norm !== undefined) continue;
       const { heads, kvHeads, width } = attention;
       const shape = { heads, kvHeads, width };
-      if (dispatchesOf(block, deferred) + 1 > mostDispatches) {
+      if (block.ops.filter(ownDispatch).length + 1 > mostDispatches) {
         merges.set(reader, { attention, shape, when: le("row_count", mergeableRows), mostRows: mergeableRows });
         continue;
       }
@@ -66,10 +74,13 @@ export function mergedAttentions(graph: Graph, deferred: DeferredNorms): Readonl
   return merges;
 }
 
-/** Operations of a block that a kernel of their own carries out in decode, without a merge of splits. */
-function dispatchesOf(block: Block, deferred: DeferredNorms): number {
-  const none: readonly OpKind[] = ["weight", "store-keys"];
-  return block.ops.filter((op) => !none.includes(op.kind) && deferred.ofNorm(op) === undefined).length;
+/** What attention binds at most if it finishes queries and keys itself: sources, gains, angles, stores, results and control words. */
+function mostBindingsOf({ query, key, value, ...op }: StoreKeys, { groups = [] }: Graph): number {
+  const sources = new Set([query, key, value].map((slice) => slice.value)).size;
+  const gains = op.queryNorm || op.keyNorm ? 1 : 0;
+  const rope = op.queryRope ?? op.keyRope;
+  const angles = rope === undefined ? 0 : rope.index.byCopy === 0 ? 1 : 2;
+  return sources + gains + angles + groups.length + 3;
 }
 
 function onlyReader(block: Block, attention: CachedAttention): FusedLinear | undefined {

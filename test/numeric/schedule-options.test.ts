@@ -93,6 +93,39 @@ describe("a scheduled model", () => {
     expect(run(16, 4)).toBe(true);
   });
 
+  it.each([8, 10])(
+    "finishes keys in attention where a kernel may bind %i buffers and that is enough",
+    (maxStorageBuffers) => {
+      // Sources, gains, two tables of angles, two stores, partial results and control words: nine.
+      const many = buildTransformer({ ...shape, queryKeyNorm: "head", positions: "interleaved" });
+      const own = randomWeights(many);
+      const expected = denseForward(runPasses([repeatTokens], many), own, ids);
+      const limits = { ...portableCapabilities.limits, maxStorageBuffers };
+      const model = scheduleGraph(many, { capabilities: { ...portableCapabilities, limits } });
+      const kernels = new Set<string>();
+      let inLayer = 0;
+      const device = new ManifestRun(model.manifest, model.kernels, valuesOf(own), {
+        ...{ context: 16, splits: 2, batch: 2, poison: 1e30 },
+        countOf: ({ kernel, layer }) => {
+          kernels.add(kernel);
+          if (layer === 0) inLayer++;
+          return undefined;
+        },
+      });
+      device.prefill([ids.slice(0, 6), ids.slice(0, 6)]);
+      kernels.clear();
+      for (const position of [6, 7]) {
+        inLayer = 0;
+        const [logits] = device.decode([ids[position]!, ids[position]!]);
+        const at = expected.subarray(position * shape.vocab, (position + 1) * shape.vocab);
+        expect(largestDifference(logits!, at)).toBeLessThan(tolerance);
+        // Six rows: their splits are merged by themselves where a dispatch is left for that.
+        expect(inLayer).toBe(6);
+      }
+      expect([...kernels].some((kernel) => kernel.startsWith("finish_queries_store_keys"))).toBe(maxStorageBuffers < 9);
+    },
+  );
+
   it.each([1, 2, 6, 12])("leaves norms behind products to the product that follows, for %i sequences", (batch) => {
     const behind = buildTransformer({ ...shape, postNorm: true, queryKeyNorm: "row" });
     const own = randomWeights(behind);
