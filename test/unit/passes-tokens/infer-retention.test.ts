@@ -1,10 +1,15 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { evaluate, printExpr } from "../../../src/ir/expr.js";
 import type { AttentionSystem } from "../../../src/passes/tokens/attention-system.js";
+import { DemandAnalysis } from "../../../src/passes/tokens/demand.js";
 import { groupTokens } from "../../../src/passes/tokens/group-tokens.js";
 import { inferRetention, unreadKeys } from "../../../src/passes/tokens/infer-retention.js";
 import { countRows } from "../../../src/passes/tokens/row-set.js";
+import { copiesIn, holdsToken } from "../../../src/runtime/key-group.js";
 import { and, at, compare, minus, num, or, times } from "../relation/arbitrary-predicate.js";
+import { affordable, mostly } from "../relation/within-budget.js";
+import { sightOf, steadyByForce, tokens } from "./brute-force.js";
 import {
   dilated,
   doubling,
@@ -19,6 +24,7 @@ import {
   slidingWindow,
   vanilla,
 } from "./library.js";
+import { arbitrarySystem } from "./random-systems.js";
 
 /** The layouts of a model of two layers: lower and last, each originals and hidden. */
 function layouts(system: AttentionSystem) {
@@ -147,4 +153,57 @@ describe("retention is what later demanded queries read", () => {
     expect(countRows(originals!.read, { n: 9 })).toBe(5);
     expect(unreadKeys(originals!, 9)).toBe(4);
   });
+});
+
+describe("layouts of random relations", () => {
+  const positions = 40;
+
+  it("are as large as the farthest key that brute force finds read, and no larger", () => {
+    fc.assert(
+      fc.property(arbitrarySystem, (system) => {
+        expect(affordable(() => wrongLayouts(system))).toEqual([]);
+      }),
+      { numRuns: 80, seed: 20250424, ...mostly },
+    );
+  });
+
+  function wrongLayouts(system: AttentionSystem): string[] {
+    const groups = groupTokens(system);
+    const analysis = new DemandAnalysis(system, groups);
+    const retention = inferRetention(system, groups, analysis);
+    if (analysis.approximation !== undefined) return [];
+    const all = tokens(positions, system.copies);
+    const sight = sightOf(system, positions);
+    const steady = steadyByForce(system, sight, positions);
+    return retention.flatMap((ofLayer, layer) =>
+      ofLayer.flatMap(({ layout }, index) => {
+        const group = groups[index]!;
+        const size = copiesIn(group);
+        let [farthest, farthestEarly] = [0, 0];
+        const predicate = system.layers[layer];
+        for (const [q, query] of all.entries()) {
+          if (predicate === undefined || !steady[layer]!.queries[q]) continue;
+          for (const [k, key] of all.entries()) {
+            if (key.pos >= query.pos || !sight[predicate]![q]![k] || !holdsToken(group, key.pos, key.copy)) continue;
+            // Read at query.pos, so kept when so many positions were there.
+            const reach = (query.pos - key.pos) * size - (key.copy - group.firstCopy);
+            farthest = Math.max(farthest, reach);
+            if (query.pos < positions / 2) farthestEarly = Math.max(farthestEarly, reach);
+          }
+        }
+        const isRead = steady[layer]!.keys.some((read, k) => read && holdsToken(group, all[k]!.pos, all[k]!.copy));
+        // Few readers far away may stand behind the horizon.
+        const isCutOff = farthest > (positions / 2) * size;
+        const isRight =
+          layout.kind === "unread"
+            ? !isRead
+            : layout.kind === "step"
+              ? isRead && farthest === 0
+              : layout.kind === "forever"
+                ? group.endPos !== undefined || farthest > farthestEarly
+                : layout.slots === farthest || (layout.slots > farthest && isCutOff);
+        return isRight ? [] : [`layer ${layer}, ${group.name}: ${JSON.stringify(layout)}, farthest ${farthest}`];
+      }),
+    );
+  }
 });
