@@ -1,7 +1,7 @@
 /** What `doctor` says of CUDA: the GPU, what compiles kernels for it, and the emulated device. */
 import type { CudaDescription } from "../runtime/cuda/device-info.js";
 import { PhdcError } from "../runtime/errors.js";
-import { findCompilers, type ModuleCompilers, openCuda, openEmulatedCuda } from "../runtime/node/cuda.js";
+import { findCompilers, type ModuleCompilers, openCuda, openEmulatedCuda, unusable } from "../runtime/node/cuda.js";
 import { formatBytes } from "./format.js";
 
 export interface CudaReport {
@@ -33,24 +33,21 @@ async function describe(
   }
 }
 
-/** A GPU that `--device auto` takes: there, and with something that compiles kernels for it. */
+/** Whether `--device auto` takes the GPU. */
 export function isUsable({ device, compilers }: CudaReport): boolean {
-  return !("reason" in device) && !("reason" in compilers.nvrtc && "reason" in compilers.nvcc);
+  return !("reason" in device) && unusable(device, compilers) === undefined;
 }
 
 export function describeCuda({ device, compilers, emulated }: CudaReport): readonly string[] {
   const { nvrtc, nvcc } = compilers;
-  const none = "reason" in nvrtc && "reason" in nvcc;
+  const problem = "reason" in device ? undefined : unusable(device, compilers);
   return [
     ...("reason" in device
       ? ["CUDA: none", `  ${device.reason}`]
       : [
           `CUDA: ${device.name}`,
           `  ${formatBytes(device.memoryBytes)} of memory, ${device.multiprocessors} multiprocessors, ${device.maxThreadsPerBlock} threads and ${formatBytes(device.maxSharedMemoryPerBlock)} of memory per block`,
-          ...(device.computeCapability < 80
-            ? ["  kernels need compute capability 8.0 or newer, so nothing will run on it"]
-            : []),
-          ...(none ? ["  nothing compiles kernels here: only packages with machine code or PTX will run"] : []),
+          ...(problem === undefined ? [] : [`  models do not run on it from here: ${problem}`]),
         ]),
     `  NVRTC: ${"reason" in nvrtc ? `none; ${nvrtc.reason}` : nvrtc.path}`,
     `  nvcc: ${"reason" in nvcc ? `none; ${nvcc.reason}, so packages hold kernels as text` : `${nvcc.version} (${nvcc.path})`}`,

@@ -79,15 +79,14 @@ async function chooseCuda(
   return { kind: "cuda", device: opened, name: opened.name, dtype: dtype === "auto" ? "f16" : dtype };
 }
 
-/** Kernels are compiled here and now, so a GPU is no use without something that compiles them. */
+/** A GPU that is new enough, where something compiles kernels for it: they are compiled here and now. */
 async function chooseUsableCuda(dtype: DtypeName): Promise<ChosenGpu> {
   const chosen = await chooseCuda("cuda", dtype);
-  const { findCompilers } = await import("../runtime/node/cuda.js");
-  const compilers = await findCompilers();
-  const reasons = Object.values(compilers).flatMap((found) => ("reason" in found ? [found.reason] : []));
-  if (reasons.length < Object.keys(compilers).length) return chosen;
+  const { findCompilers, unusable } = await import("../runtime/node/cuda.js");
+  const reason = unusable(chosen.device.description, await findCompilers());
+  if (reason === undefined) return chosen;
   chosen.device.close();
-  throw new NoAdapter(`${chosen.name} is there, but nothing compiles kernels for it: ${reasons.join("; ")}`);
+  throw new NoAdapter(`${chosen.name} is there, but ${reason}`);
 }
 
 function chooseCpu(dtype: DtypeName): ChosenDevice {

@@ -29,7 +29,7 @@ export interface CudaOptions {
 }
 
 /** What kernels need the least: matrix units with bf16 and asynchronous copies. */
-const leastComputeCapability = 80;
+export const leastComputeCapability = 80;
 
 export class CudaDevice implements ComputeDevice {
   readonly target = "cuda";

@@ -1,5 +1,6 @@
 /** CUDA devices in Node: those of the machine, and the one that is emulated on its processor. */
-import { CudaDevice } from "../cuda/device.js";
+import { CudaDevice, leastComputeCapability } from "../cuda/device.js";
+import type { CudaDescription } from "../cuda/device-info.js";
 import { loadDriver, usualDriver } from "../cuda/koffi-driver.js";
 import { loadNvrtc, nvrtcBuilder } from "../cuda/nvrtc.js";
 import { NoAdapter } from "../errors.js";
@@ -32,6 +33,15 @@ export interface ModuleCompilers {
 export async function findCompilers(): Promise<ModuleCompilers> {
   const nvcc = await findNvcc();
   return { nvrtc: findNvrtc(), nvcc: nvcc ?? { reason: "there is no nvcc on the path" } };
+}
+
+/** Why kernels that are compiled here do not run on a GPU; undefined when they do. */
+export function unusable(device: CudaDescription, { nvrtc, nvcc }: ModuleCompilers): string | undefined {
+  if (device.computeCapability < leastComputeCapability) return "kernels need compute capability 8.0 or newer";
+  if ("reason" in nvrtc && "reason" in nvcc) {
+    return `nothing compiles kernels for it: NVRTC: ${nvrtc.reason}; nvcc: ${nvcc.reason}`;
+  }
+  return undefined;
 }
 
 function findNvrtc(): ModuleCompilers["nvrtc"] {
