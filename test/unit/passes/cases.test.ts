@@ -23,7 +23,9 @@ const passNames = [...new Set(graphPipeline.map(({ name }) => name))];
 describe("golden cases", () => {
   it("there is a folder and a page for every pass and analysis", () => {
     const names = [...passNames, "infer-retention"];
-    expect(readdirSync(folder).sort()).toEqual(names.sort());
+    // `work` holds what the laws count.
+    const folders = readdirSync(folder).filter((name) => name !== "work");
+    expect(folders.sort()).toEqual(names.sort());
     expect(readdirSync(pages)).toEqual(expect.arrayContaining(names.map((name) => `${name}.md`)));
   });
 
