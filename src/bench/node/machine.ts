@@ -1,7 +1,7 @@
 /** What a run is made on and with. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { cpus, loadavg, platform, release, totalmem } from "node:os";
+import { cpus, loadavg, platform, totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { MachineReport } from "../report.js";
@@ -12,7 +12,7 @@ export function describeMachine(loadBefore: number): MachineReport {
     processor: cpus()[0]?.model.trim() ?? "unknown",
     processors: cpus().length,
     memoryBytes: totalmem(),
-    platform: `${platform()} ${release()} ${process.arch}`,
+    platform: `${platform()} ${process.arch}`,
     javascript: `Node ${process.version}`,
     load: [loadBefore, currentLoad()],
   };
