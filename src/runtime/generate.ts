@@ -55,7 +55,7 @@ export async function* generate(
   try {
     while (open.size > 0 && inFlight.length > 0) {
       while (inFlight.length <= stepsAhead && submitted < maxTokens && hasRoom()) {
-        inFlight.push(start(await session.decodeAndSample()));
+        inFlight.push(start(await session.decodeAndSample(endedOf(prompts.length, open))));
         submitted++;
       }
       const ids = await inFlight.shift()!;
@@ -72,6 +72,9 @@ export async function* generate(
     await Promise.allSettled(inFlight);
   }
 }
+
+const endedOf = (batch: number, open: ReadonlySet<number>): ReadonlySet<number> =>
+  new Set(Array.from({ length: batch }, (_, sequence) => sequence).filter((sequence) => !open.has(sequence)));
 
 /** Begins to wait now; a failure is reported to whoever awaits the promise later. */
 function start(wait: () => Promise<number[]>): Promise<number[]> {

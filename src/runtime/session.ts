@@ -9,7 +9,7 @@ import { BufferTable } from "./buffers.js";
 import { assertCuts, assertTokens } from "./check-request.js";
 import type { Command, ComputeDevice, DeviceBuffer, ReadSource, Recording, Runner } from "./compute-device.js";
 import { controlWords, type SequenceWords, sampledIdOffset } from "./control.js";
-import { RequestError } from "./errors.js";
+import { ContextFull, RequestError } from "./errors.js";
 import { evaluate } from "./expr.js";
 import type { Manifest } from "./manifest.js";
 import type { Model } from "./model.js";
@@ -155,14 +155,19 @@ export class Session {
   /**
    * Reads the tokens that were sampled last and samples the next ones. What it gives waits for the ids: the following step may be
    * submitted before, as the token goes from step to step on the device.
+   *
+   * Throws ContextFull if a sequence has no room, unless it is one of `ended`: such a sequence stays where it is, and its ids mean nothing.
    */
-  async decodeAndSample(): Promise<() => Promise<number[]>> {
+  async decodeAndSample(ended: ReadonlySet<number> = new Set()): Promise<() => Promise<number[]>> {
     return this.#inTurn(async () => {
       this.#assertOpen();
       if (this.#sampled === undefined) throw new RequestError("there is no sampled token to go on from");
+      const { context } = this.shape;
+      const full = this.#lengths.findIndex((length, sequence) => length >= context && !ended.has(sequence));
+      if (full >= 0) throw new ContextFull(context, context + 1);
       const recordings = [await this.#recordStep(), this.#sampling!];
       this.#history.addSampled(this.#sampled);
-      this.#lengths = this.#lengths.map((length) => length + 1);
+      this.#lengths = this.#lengths.map((length) => Math.min(length + 1, context));
       this.#steps++;
       this.#sampled = this.#readIds(await this.#runPhase("a decode step", recordings, this.#idSources()));
       return this.#sampled;

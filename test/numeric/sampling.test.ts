@@ -37,6 +37,9 @@ function decodeControl(batch: number): { control: Int32Array; rowsAt: number } {
 const tokensOf = (control: Int32Array, batch: number): number[] =>
   Array.from({ length: batch }, (_, s) => control[sequencesAt + s * sequenceStride + 2]!);
 
+/** More positions than any test fills. */
+const context = 1000;
+
 /** Draws a token for each of `batch` sequences that all have the same logits. */
 function draw(logits: Float32Array, batch: number, settings: Settings, size = 16, steps = 1): number[] {
   const { temperature = 1, topK = 0, topP = 1, seed = 1 } = settings;
@@ -52,6 +55,7 @@ function draw(logits: Float32Array, batch: number, settings: Settings, size = 16
         sequence_stride: sequenceStride,
         rows_at: rowsAt,
         batch,
+        context,
         temperature,
         top_k: topK,
         top_p: topP,
@@ -69,7 +73,7 @@ function runArgmax(logits: Float32Array, vocab: number, size = 256): number[] {
   const { control, rowsAt } = decodeControl(batch);
   runKernel(argmax({ vocab, copies, capabilities: narrow(size) }), {
     buffers: { logits, control },
-    params: { sequences_at: sequencesAt, sequence_stride: sequenceStride, rows_at: rowsAt, batch },
+    params: { sequences_at: sequencesAt, sequence_stride: sequenceStride, rows_at: rowsAt, batch, context },
     workgroups: [batch, 1, 1],
     detectRaces: true,
   });
@@ -145,6 +149,18 @@ describe("argmax", () => {
     ).toEqual([300]);
   });
 
+  it("leaves a sequence that fills its context at the last position", () => {
+    const { control, rowsAt } = decodeControl(1);
+    const full = control[sequencesAt]!;
+    runKernel(argmax({ vocab: 2, copies, capabilities: portableCapabilities }), {
+      buffers: { logits: Float32Array.of(0, 3), control },
+      params: { sequences_at: sequencesAt, sequence_stride: sequenceStride, rows_at: rowsAt, batch: 1, context: full },
+      workgroups: [1, 1, 1],
+    });
+    expect([...control.slice(sequencesAt, sequencesAt + 4)]).toEqual([full, full - 1, 1, 1]);
+    for (let c = 0; c < copies; c++) expect(control[rowsAt + 4 * c + 1]).toBe(full - 1);
+  });
+
   it("moves all decode rows of a sequence on by one position", () => {
     const batch = 2;
     const { control, rowsAt } = decodeControl(batch);
@@ -152,7 +168,7 @@ describe("argmax", () => {
     const vocab = 4;
     runKernel(argmax({ vocab, copies, capabilities: portableCapabilities }), {
       buffers: { logits: Float32Array.of(0, 3, 0, 0, 0, 0, 5, 0), control },
-      params: { sequences_at: sequencesAt, sequence_stride: sequenceStride, rows_at: rowsAt, batch },
+      params: { sequences_at: sequencesAt, sequence_stride: sequenceStride, rows_at: rowsAt, batch, context },
       workgroups: [batch, 1, 1],
     });
     const expected = before.slice();

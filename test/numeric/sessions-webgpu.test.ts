@@ -7,13 +7,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileSource } from "../../src/compile.js";
 import { importModel } from "../../src/import/import-model.js";
 import { portableCapabilities } from "../../src/ir/kernel/capabilities.js";
-import { type Device, openDevice } from "../../src/runtime/webgpu/device.js";
 import { toF32, toIntegers } from "../../src/runtime/dtype.js";
 import { generate } from "../../src/runtime/generate.js";
 import { loadModel, type Model } from "../../src/runtime/model.js";
 import { findAdapter } from "../../src/runtime/node/adapter.js";
 import { openCheckpoint } from "../../src/runtime/node/open-checkpoint.js";
 import type { OpenOptions } from "../../src/runtime/session.js";
+import { type Device, openDevice } from "../../src/runtime/webgpu/device.js";
 import { goldenFolder } from "../support/golden.js";
 
 const examples = join(import.meta.dirname, "../../examples/models");

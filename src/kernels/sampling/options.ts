@@ -7,7 +7,7 @@
  * `logits` is f32 [batch][vocab]; `control` is the decode phase's control buffer (i32, read and written).
  *
  * Both choose one token per sequence and then advance the decode table by one step: sequences[2] becomes the token, [3] (steps) grows
- * by one, [1] (start) becomes the old length, [0] (length) grows by one, and the sequence's row of every copy gets the token
+ * by one, [1] (start) becomes the old length, [0] (length) grows by one up to the context, and the sequence's row of every copy gets the token
  * as its id and the next position. So the table must stand at the last known position when they run.
  */
 

@@ -139,6 +139,17 @@ describe("generation", () => {
     }
   });
 
+  it("takes no step for a sequence without room, unless that has ended", async () => {
+    const model = await load(windowed);
+    const session = await model.openSession({ batch: 2, context: 6 });
+    await session.prefillAndSample([prompt(3), prompt(6)], { temperature: 0, topK: 0, topP: 1, seed: 0 });
+    await expect(session.decodeAndSample()).rejects.toMatchObject({ name: "ContextFull" });
+    await (await session.decodeAndSample(new Set([1])))();
+    expect(session.lengths).toEqual([4, 6]);
+    session.close();
+    model.close();
+  });
+
   it("gives every token that fits and then says that the context is full", async () => {
     const model = await load(windowed);
     const session = await model.openSession({ context: 10 });
