@@ -100,7 +100,17 @@ describe.skipIf(!hasPython())("the Python loaders", () => {
   it("run a CUDA package's self-test on the emulated device, weights in bf16", async () => {
     const folder = join(scratch, "cuda");
     const example = join(root, "examples/phd-cswa-3-16-32.phd");
-    const { code, stderr } = await runCli(["compile", example, "--target", "cuda", "--dtype", "bf16", "-o", folder]);
+    const { code, stderr } = await runCli([
+      "compile",
+      example,
+      "--target",
+      "cuda",
+      "--dtype",
+      "bf16",
+      "--no-nvcc",
+      "-o",
+      folder,
+    ]);
     expect(code, stderr).toBe(0);
     // Compiling takes longest, so only what the two phases launch is compiled.
     const { phases } = JSON.parse(run(join(root, "test/plug-in/print_calls.py"), python, folder)) as {
@@ -111,6 +121,20 @@ describe.skipIf(!hasPython())("the Python loaders", () => {
     const texts = [...names].map((name) => [name, text(name)] as const);
     const image = await compileEmulated(new Map(texts));
     const script = join(root, "test/plug-in/run_on_driver.py");
+    expect(run(script, python, folder, await emulatedDriver(), image)).toMatch(/^passed/);
+  }, 600_000);
+
+  it("attend as the model says, in the operator for a single layer", async () => {
+    const folder = join(scratch, "cuda-f32");
+    const example = join(root, "examples/phd-cswa-3-16-32.phd");
+    const options = ["--target", "cuda", "--dtype", "f32", "--no-nvcc"];
+    const { code, stderr } = await runCli(["compile", example, ...options, "-o", folder]);
+    expect(code, stderr).toBe(0);
+    const { kernels }: Manifest = JSON.parse(readFileSync(join(folder, "selftest/manifest.json"), "utf8"));
+    const { entryPoint, file } = kernels.find(({ bindings }) => bindings.some(({ name }) => name === "attended"))!;
+    const text = readFileSync(join(folder, "selftest", file), "utf8");
+    const image = await compileEmulated(new Map([[entryPoint, text]]));
+    const script = join(root, "test/plug-in/attend_on_driver.py");
     expect(run(script, python, folder, await emulatedDriver(), image)).toMatch(/^passed/);
   }, 600_000);
 
