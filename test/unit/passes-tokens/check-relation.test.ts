@@ -122,7 +122,7 @@ describe("a relation is checked with a proof and an example", () => {
           }
         },
       ),
-      { numRuns: 150, ...mostly },
+      { numRuns: 1000, ...mostly },
     );
   });
 });

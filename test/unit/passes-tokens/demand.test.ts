@@ -153,7 +153,7 @@ describe("prefill computes what is demanded and nothing else", () => {
           firstDifference(system, 20, [1, 2, 4]) === undefined ? undefined : firstDifference(system, 80, [1, 2, 4]);
         expect(difference).toBeUndefined();
       }),
-      { numRuns: 150 },
+      { numRuns: 500 },
     );
   });
 
