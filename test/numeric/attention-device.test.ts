@@ -63,7 +63,7 @@ describe("on a WebGPU device, prefill attention", () => {
 describe("on a WebGPU device, sampling", () => {
   const [vocab, batch, copies] = [1003, 4, 2];
   const control = () => new Int32Array(batch * 4 + batch * copies * 4);
-  const table = { sequences_at: 0, sequence_stride: 4, rows_at: batch * 4, batch };
+  const table = { sequences_at: 0, sequence_stride: 4, rows_at: batch * 4, batch, context: 1000 };
   const logits = randomFloats(3, vocab * batch, 4);
   const workgroups = [batch, 1, 1] as const;
 
