@@ -1,9 +1,25 @@
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import { portableCapabilities } from "../../src/ir/kernel/capabilities.js";
 import { halfFromBits, halfToBits } from "../../src/ir/kernel/half.js";
+import type { ElementExpression } from "../../src/kernels/elementwise/element-expression.js";
 
 export const withoutSubgroups: Capabilities = { ...portableCapabilities, f16: true };
 export const withSubgroups: Capabilities = { ...withoutSubgroups, subgroups: { minSize: 4, maxSize: 32 } };
+
+/** What a product does with its sums: nothing, adds them to its output, or gates the first with the second. */
+export const plain: ElementExpression = { kind: "accumulator", index: 0 };
+export const residual: ElementExpression = {
+  kind: "binary",
+  function: "add",
+  left: plain,
+  right: { kind: "operand", name: "output" },
+};
+export const swiglu: ElementExpression = {
+  kind: "binary",
+  function: "multiply",
+  left: { kind: "unary", function: "silu", input: plain },
+  right: { kind: "accumulator", index: 1 },
+};
 
 /** A small deterministic generator of values in [-1, 1). */
 export function randomFloats(seed: number, length: number, scale = 1): Float32Array {

@@ -2,37 +2,26 @@ import { describe, expect, it } from "vitest";
 import { AccessCounts, runKernel } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
-import type { ElementExpression, Operand } from "../../src/kernels/elementwise/element-expression.js";
+import type { Operand } from "../../src/kernels/elementwise/element-expression.js";
 import type { LinearOptions } from "../../src/kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear } from "../../src/kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../../src/kernels/linear/tiled.js";
 import {
   largestDifference,
   matrixRow,
+  plain,
   randomFloats,
+  residual,
   rmsNorm,
   silu,
   stored,
+  swiglu,
   withoutSubgroups,
   withSubgroups,
 } from "./linear-reference.js";
 
 // Sums of at most 100 products of values below 1, in f32: rounding stays far below this.
 const tolerance = 2e-5;
-
-const plain: ElementExpression = { kind: "accumulator", index: 0 };
-const residual: ElementExpression = {
-  kind: "binary",
-  function: "add",
-  left: plain,
-  right: { kind: "operand", name: "output" },
-};
-const swiglu: ElementExpression = {
-  kind: "binary",
-  function: "multiply",
-  left: { kind: "unary", function: "silu", input: plain },
-  right: { kind: "accumulator", index: 1 },
-};
 
 interface Case {
   readonly inputs: number;

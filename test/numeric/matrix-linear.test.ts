@@ -3,7 +3,7 @@ import { cudaCapabilities } from "../../src/backends/cuda/capabilities.js";
 import { AccessCounts, runKernel } from "../../src/interpret/kernel/run-kernel.js";
 import { bfloatToBits, halfToBits, roundToBfloat, roundToHalf } from "../../src/ir/kernel/half.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
-import type { ElementExpression, Operand } from "../../src/kernels/elementwise/element-expression.js";
+import type { Operand } from "../../src/kernels/elementwise/element-expression.js";
 import {
   type MatrixSkinnyOptions,
   matrixSkinnyColumns,
@@ -12,7 +12,16 @@ import {
 import { matrixTiledLinear, matrixTileSize } from "../../src/kernels/linear/matrix-tiled.js";
 import type { LinearOptions } from "../../src/kernels/linear/options.js";
 import { fragmentLength, fragmentPlace } from "../../src/runtime/fragments.js";
-import { largestDifference, matrixRow, randomFloats, rmsNorm, silu } from "./linear-reference.js";
+import {
+  largestDifference,
+  matrixRow,
+  plain,
+  randomFloats,
+  residual,
+  rmsNorm,
+  silu,
+  swiglu,
+} from "./linear-reference.js";
 
 type Half = "bf16" | "f16";
 const round = { bf16: roundToBfloat, f16: roundToHalf };
@@ -23,20 +32,6 @@ const bitsOf = { bf16: bfloatToBits, f16: halfToBits };
  * norm the kernel rounds inputs before they are scaled, as the reference here does.
  */
 const tolerance = 5e-5;
-
-const plain: ElementExpression = { kind: "accumulator", index: 0 };
-const residual: ElementExpression = {
-  kind: "binary",
-  function: "add",
-  left: plain,
-  right: { kind: "operand", name: "output" },
-};
-const swiglu: ElementExpression = {
-  kind: "binary",
-  function: "multiply",
-  left: { kind: "unary", function: "silu", input: plain },
-  right: { kind: "accumulator", index: 1 },
-};
 
 interface Case {
   readonly inputs: number;
