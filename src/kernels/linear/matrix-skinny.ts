@@ -29,7 +29,8 @@ import { eachOwn } from "../reduce.js";
 import { rowScale } from "../row-factors.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
-import { bandsOf, depthTiles, halfFormat, productRows, rightOperand, tileSide, tileWords } from "./matrix-fragments.js";
+import { bandsOf, halfFormat, productRows, rightOperand, tileSide, tileWords } from "./matrix-fragments.js";
+import { bindMatrixWeights, type LoadedStep, stepShape } from "./matrix-weights.js";
 import { describeLinear, type LinearOptions, linearName } from "./options.js";
 import { bindEpilogue } from "./product-epilogue.js";
 
@@ -48,7 +49,7 @@ interface Plan {
   readonly bands: number;
   /** A tile for every band and matrix. */
   readonly tiles: number;
-  /** Steps along the inputs whose loads are under way together. */
+  /** Steps along the inputs whose weights are under way together. */
   readonly unroll: number;
   readonly batches: number;
 }
@@ -65,7 +66,7 @@ const mostProducts = 8;
 
 function planOf(options: MatrixSkinnyOptions): Plan {
   const { matrices, rows } = options;
-  const depth = depthTiles(options);
+  const step = stepShape(options);
   const products = rows / productRows;
   let bands = 1;
   while (2 * bands * matrices * products <= mostProducts / 2 && bandsOf(options) >= 2 * bands * wantedWorkgroups) {
@@ -73,11 +74,13 @@ function planOf(options: MatrixSkinnyOptions): Plan {
   }
   const tiles = bands * matrices;
   let subgroups = mostSubgroups;
-  while (subgroups > 1 && (subgroups > depth || tiles * products * subgroups > mostProducts * mostSubgroups)) {
+  while (subgroups > 1 && (subgroups > step.steps || tiles * products * subgroups > mostProducts * mostSubgroups)) {
     subgroups /= 2;
   }
-  const share = Math.ceil(depth / subgroups);
-  const most = options.merge ? 1 : Math.floor(Math.min(tilesInFlight / tiles, inputsInFlight / products));
+  const share = Math.ceil(step.steps / subgroups);
+  const most = options.merge
+    ? 1
+    : Math.floor(Math.min(tilesInFlight / (tiles * step.loads), inputsInFlight / (products * step.tiles)));
   const batches = Math.ceil(share / Math.max(1, most));
   return { subgroups, bands, tiles, unroll: Math.ceil(share / batches), batches };
 }
@@ -110,7 +113,7 @@ const sumStride = tileSide + 4;
 function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void {
   const { matrices, rows, norm } = options;
   const { subgroups, bands, tiles, unroll, batches } = plan;
-  const depth = depthTiles(options);
+  const shape = stepShape(options);
   const products = rows / productRows;
 
   const range = rowRange(k);
@@ -118,7 +121,7 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
   const columnCount = k.param("column_count");
   const partBase = k.param("part_base");
   const inputs = bindInputs(k, options);
-  const weight = k.read("weight", "vec4<u32>", "weight");
+  const weights = bindMatrixWeights(k, options);
   const gains = norm?.weight ? pairReader(k.read("norm_weight", pairType(inputs.unit), "weight")) : undefined;
   const finish = bindEpilogue(k, options, range);
 
@@ -137,26 +140,28 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
   const firstColumn = columnBase.sub(partBase);
   const firstBand = k.let("first_band", firstColumn.div(tileSide).add(k.workgroupId.x.mul(bands)));
   const lastBand = k.let("last_band", firstColumn.add(columnCount).sub(1).div(tileSide));
-  const starts = times(tiles, (tile) => {
+  const weightRows = times(tiles, (tile) => {
     const [matrix, band] = [Math.floor(tile / bands), tile % bands];
-    const row = min(firstBand.add(band), lastBand).add(matrix * bandsOf(options));
-    return k.let(`weight_row_${tile}`, row.mul(depth * tileWords).add(lane));
+    return weights.band(`weight_row_${tile}`, min(firstBand.add(band), lastBand).add(matrix * bandsOf(options)), lane);
   });
 
   const sums = times(tiles, () => times(products, () => k.var("sum", constantOf("vec4<f32>", 0))));
+  const accumulators = sums.map((ofTile) =>
+    ofTile.map((sum) => ({ get: () => sum, set: (value: Value) => sum.set(value) })),
+  );
   const squares = norm ? times(products, () => k.var("square", f32(0))) : [];
-  const whole = options.inputs % tileSide === 0 && subgroups * unroll * batches === depth;
+  const whole = options.inputs % (shape.tiles * tileSide) === 0 && subgroups * unroll * batches === shape.steps;
   const loadWeights = (batch: Value, guarded: boolean): Batch => {
     const first = k.let("first", batch.mul(subgroups).add(subgroup).mul(unroll));
     const steps = times(unroll, (step) => k.let("step", first.add(step)));
-    const load = (step: Value) =>
-      starts.map((start) => loadTile(k, weight, start.add(step.mul(tileWords)), guarded && step.lt(depth)));
+    const load = (step: Value) => weightRows.map((row) => row.load(step, guarded ? step.lt(shape.steps) : undefined));
     return { steps, left: steps.map(load), guarded };
   };
   const multiply = ({ steps, left, guarded }: Batch) => {
     // All loads come before the first use of one, so that they are under way together.
-    const loaded = steps.map((step) => {
-      const columns = [0, productRows].map((half) => k.let("column", step.mul(tileSide).add(pairOfLane).add(half)));
+    const inputTiles = steps.flatMap((step) => times(shape.tiles, (tile) => step.mul(shape.tiles).add(tile)));
+    const loaded = inputTiles.map((tile) => {
+      const columns = [0, productRows].map((half) => k.let("column", tile.mul(tileSide).add(pairOfLane).add(half)));
       return columns.map((column) => ({
         gain: gains?.(k, u32(0), column, options.inputs, guarded),
         raw: inputRows.map((row) => inputs.pair(k, row, column, options.inputs, guarded)),
@@ -173,12 +178,9 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
         return k.let("x", rightOperand(halfFormat(options), low, high));
       }),
     );
-    steps.forEach((_, step) => {
-      sums.forEach((ofTile, tile) => {
-        ofTile.forEach((sum, product) => {
-          sum.set(k.mma("next_sum", halfFormat(options), left[step]![tile]!, right[step]![product]!, sum));
-        });
-      });
+    left.forEach((ofStep, step) => {
+      const own = right.slice(step * shape.tiles, (step + 1) * shape.tiles);
+      for (const [tile, loaded] of ofStep.entries()) loaded.multiply(own, accumulators[tile]!);
     });
   };
   // Only the last batch may reach behind the inputs.
@@ -226,18 +228,10 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
 /** Steps along the inputs whose weights are loaded together. */
 interface Batch {
   readonly steps: readonly Value[];
-  /** Left operands: a tile for every step, band and matrix. */
-  readonly left: readonly (readonly Value[])[];
+  /** Weights of every step, band and matrix. */
+  readonly left: readonly (readonly LoadedStep[])[];
   /** Whether steps may lie behind the inputs. */
   readonly guarded: boolean;
-}
-
-/** A lane's part of a tile; zeros where the tile is not there. */
-function loadTile(k: KernelBuilder, weight: Memory, place: Value, there: Value | false): Value {
-  if (there === false) return k.let("w", weight.at(place));
-  const loaded = k.var("w", constantOf("vec4<u32>", 0));
-  k.if(there, () => loaded.set(weight.at(place)));
-  return loaded;
 }
 
 /** Inputs `column` and `column + 1` of a row of `width`; where guarded, zeros for those that are not there. */

@@ -28,9 +28,11 @@ import { widthOf } from "../../ir/kernel/types.js";
 import { rowScale } from "../row-factors.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
-import { bandsOf, depthTiles, halfFormat, productRows, tileSide, tileWords } from "./matrix-fragments.js";
+import { depthTiles, halfFormat, productRows, tileSide, tileWords } from "./matrix-fragments.js";
+import type { Accumulator } from "./matrix-weights.js";
 import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
 import { bindEpilogue } from "./product-epilogue.js";
+import { bindStagedWeights, stepTiles, weightStages } from "./staged-weights.js";
 
 /** How a workgroup divides a tile of the output among its subgroups. */
 export interface MatrixTile {
@@ -68,11 +70,7 @@ function bandsOfSubgroup(tile: MatrixTile["name"], matrices: number): number {
   return Math.max(1, matrixTiles[tile].tiles / matrices);
 }
 
-/** Weight tiles of a step along the inputs. */
-const stepTiles = 2;
 const stepInputs = stepTiles * tileSide;
-/** Steps of weights in workgroup memory: one is multiplied while two are on their way. */
-const weightStages = 3;
 const inputStages = 2;
 /** Words of 16 bytes that a step of an input row takes, and between two rows: odd, so that eight rows lie in different memory banks. */
 const rowWords = stepInputs / 8;
@@ -129,7 +127,7 @@ function body(k: KernelBuilder, options: MatrixTiledOptions): void {
   const columnCount = k.param("column_count");
   const partBase = k.param("part_base");
   const input = k.read("input", vectorOf("f32", vectorWidth(options.inputs)));
-  const weight = k.read("weight", "vec4<u32>", "weight");
+  const stageWeights = bindStagedWeights(k, options, plan);
   const gains = norm?.weight ? k.read("norm_weight", input.type, "weight") : undefined;
   const finish = bindEpilogue(k, options, range);
 
@@ -140,7 +138,7 @@ function body(k: KernelBuilder, options: MatrixTiledOptions): void {
   const firstRow = k.let("first_row", k.workgroupId.y.mul(rows));
   const firstBand = k.let("first_band", columnBase.sub(partBase).div(tileSide).add(k.workgroupId.x.mul(bands)));
 
-  const weights = weightStage(k, options, plan, weight, { firstBand, columnBase, columnCount, partBase });
+  const weights = stageWeights({ firstBand, columnBase, columnCount, partBase });
   const rowsIn = inputStage(k, options, plan, { input, gains, range, firstRow });
   const sums = k.registers("sums", "vec4<f32>", matrices * own * products);
 
@@ -159,19 +157,12 @@ function body(k: KernelBuilder, options: MatrixTiledOptions): void {
     k.if(more, () => rowsIn.load(step.add(1)));
     const stage = k.let("weight_stage", step.rem(weightStages));
     const inputStage = k.let("input_stage", step.rem(inputStages));
-    for (let part = 0; part < stepTiles; part++) {
-      const left = times(matrices * own, (index) => {
-        const [matrix, band] = [Math.floor(index / own), index % own];
-        const tile = acrossPlace.mul(own).add(band + matrix * bands);
-        return k.let("w", weights.memory.at(weights.place(stage, tile, part).add(lane)));
-      });
-      const right = rowsIn.operands(inputStage, alongPlace, part, lane);
-      left.forEach((a, index) => {
-        right.forEach((b, product) => {
-          const place = index * products + product;
-          sums.set(place, k.mma("sum", halfFormat(options), a, b, sums.at(place)));
-        });
-      });
+    const right = times(stepTiles, (part) => rowsIn.operands(inputStage, alongPlace, part, lane));
+    for (let index = 0; index < matrices * own; index++) {
+      const [matrix, band] = [Math.floor(index / own), index % own];
+      const tile = acrossPlace.mul(own).add(band + matrix * bands);
+      const ownSums = times(products, (product) => accumulator(sums, index * products + product));
+      weights.multiply({ stage, tile, lane }, right, ownSums);
     }
     k.if(more, () => rowsIn.store(step.add(1)));
   });
@@ -206,45 +197,6 @@ function body(k: KernelBuilder, options: MatrixTiledOptions): void {
       });
     }
   });
-}
-
-interface ColumnPlaces {
-  readonly firstBand: Value;
-  readonly columnBase: Value;
-  readonly columnCount: Value;
-  readonly partBase: Value;
-}
-
-/** The weights of a few steps in workgroup memory: [stage][tile along the outputs][tile of the step][lane]. */
-function weightStage(
-  k: KernelBuilder,
-  options: MatrixTiledOptions,
-  { tiles, bands, size }: Plan,
-  weight: Memory,
-  { firstBand, columnBase, columnCount, partBase }: ColumnPlaces,
-) {
-  const depth = depthTiles(options);
-  const words = tiles * stepTiles * tileWords;
-  const memory = k.workgroupArray("weight_stages", "vec4<u32>", weightStages * words);
-  const lastBand = k.let("last_band", columnBase.sub(partBase).add(columnCount).sub(1).div(tileSide));
-  return {
-    memory,
-    place: (stage: Value, tile: Value, part: number): Value =>
-      stage.mul(words).add(tile.mul(stepTiles).add(part).mul(tileWords)),
-    /** Starts to copy a step, if there is one; the group is closed in any case, so that waiting counts steps. */
-    start(step: Value, stage: Value): void {
-      for (let round = 0; round * size < words; round++) {
-        const word = k.let("word", k.localId.add(round * size));
-        const tile = k.let("tile", word.div(stepTiles * tileWords));
-        // Bands behind the last one repeat it and are not stored.
-        const band = min(firstBand.add(tile.rem(bands)), lastBand).add(tile.div(bands).mul(bandsOf(options)));
-        const column = k.let("step_tile", step.mul(stepTiles).add(word.div(tileWords).rem(stepTiles)));
-        const from = band.mul(depth).add(column).mul(tileWords).add(word.rem(tileWords));
-        k.asyncCopy(memory, stage.mul(words).add(word), weight, from, { when: column.lt(depth) });
-      }
-      k.asyncCommit();
-    },
-  };
 }
 
 interface InputPlaces {
@@ -348,3 +300,9 @@ function inputStage(
 
 /** The sum of the squares of the components. */
 const squareOf = (part: Value): Value => (part.type === "f32" ? part.mul(part) : dot(part, part));
+
+/** An element of a register array as a sum. */
+const accumulator = (sums: Memory, place: number): Accumulator => ({
+  get: () => sums.at(place),
+  set: (value) => sums.set(place, value),
+});
