@@ -156,7 +156,9 @@ class WorkCounter {
     if (info.columns === 1) return { bytes: part.bytes, elements: 0 };
     const { column_count: count } = call.parameters;
     const share = count === undefined ? 1 : count / this.columns.get(this.columnsKey(call))!;
-    return { bytes: part.bytes * share, elements: part.rows * info.columns * share };
+    // What whole numbers are multiplied by is no matrix of its own.
+    const elements = info.quantised?.part === "scales" ? 0 : part.rows * info.columns * share;
+    return { bytes: part.bytes * share, elements };
   }
 
   private columnsKey({ bindings, layer, part }: Call): string {

@@ -1,176 +1,279 @@
-/** One point of a sweep: a model of true shapes with random weights, loaded and run on a device. */
+/** One point of a sweep: a model of true shapes with random weights, loaded on a device and measured in rounds. */
 import type { Program } from "../compile.js";
 import { textsOf } from "../package/texts.js";
+import type { BoundCall } from "../runtime/compute-device.js";
 import type { FloatDtype } from "../runtime/dtype.js";
-import { OutOfMemory } from "../runtime/errors.js";
 import { loadModel, type Model } from "../runtime/model.js";
-import { planWeights, storedAs, weightBytes } from "../runtime/packing.js";
+import { storedAs } from "../runtime/packing.js";
 import type { Session } from "../runtime/session.js";
-import { type SessionOptions, shapeSession } from "../runtime/shape.js";
+import type { SessionOptions, SessionShape } from "../runtime/shape.js";
 import { type CallWork, countWork, sumBytes, totalBytes } from "./count-work.js";
 import { greedy, heapOfSteps, runSteps } from "./decode-steps.js";
+import { type Effort, heapSteps, warmUpSteps } from "./effort.js";
 import type { HostClocks } from "./host-clocks.js";
 import { arithmeticRate } from "./measure-floor.js";
 import { measureKernels } from "./measure-kernels.js";
+import { type MemoryNeed, sessionOf } from "./memory-need.js";
 import type { ObservedDevice } from "./observed-device.js";
 import { randomCheckpoint } from "./random-weights.js";
-import type { Floor, HostReport, PhaseReport, Point, PointReport } from "./report.js";
+import type { Floor, HostReport, KernelReport, PhaseReport, Point, PointReport } from "./report.js";
 import { type Summary, summarise } from "./statistics.js";
-
-export interface Effort {
-  /** Measurements of each figure; more are taken before the first that counts. */
-  readonly repeat: number;
-  /** Steps of one measurement of decode. */
-  readonly steps: number;
-  /** Whether kernels are timed one by one. */
-  readonly kernels: boolean;
-  /** Milliseconds that a measurement of a kernel takes at least. */
-  readonly leastMs: number;
-  /** Of the weights and the prompt. */
-  readonly seed: number;
-}
 
 export interface CompiledPoint {
   readonly point: Point;
   readonly program: Program;
   readonly compileMs: Summary;
+  readonly memory: MemoryNeed;
 }
 
-const warmUpSteps = 3;
-/** Steps whose heap is looked at. */
-const heapSteps = 9;
-
-/** How large the session of a point is. The whole prompt is one slice, so that its work is that of one plan. */
-export function sessionOf({ prompt, batch }: Point, { repeat, steps }: Effort): SessionOptions & { context: number } {
-  return { batch, context: prompt + warmUpSteps + repeat * steps + heapSteps + 1, slice: prompt };
+/** What measurements of a point are made with. */
+export interface Bench {
+  readonly device: ObservedDevice;
+  readonly floor: Floor;
+  readonly effort: Effort;
+  readonly clocks: HostClocks;
 }
 
-export interface MemoryNeed {
-  readonly weights: number;
-  readonly caches: number;
-  readonly working: number;
-}
+/** Where a step takes longer than this, what has to warm up is little beside it. */
+const slowMs = 1000;
 
-/** What a point needs, before anything is asked for. Throws OutOfMemory where one buffer alone is too large for the device. */
-export function memoryOf(program: Program, point: Point, effort: Effort, limits: ObservedDevice["limits"]): MemoryNeed {
-  const shape = shapeSession(program.manifest, sessionOf(point, effort), limits);
-  const sum = (wanted: (purpose: string) => boolean) =>
-    shape.buffers.filter(({ purpose }) => wanted(purpose)).reduce((total, { bytes }) => total + bytes, 0);
-  return {
-    weights: weightBytes(planWeights(program.manifest, limits)),
-    caches: sum((purpose) => purpose === "cache"),
-    working: sum((purpose) => purpose !== "cache"),
-  };
-}
+/** A point whose model is on the device. */
+export class LoadedPoint {
+  readonly point: Point;
+  readonly #bench: Bench;
+  readonly #compiled: CompiledPoint;
+  readonly #model: Model;
+  readonly #size: SessionOptions & { readonly context: number };
+  readonly #prompts: readonly number[][];
+  readonly #loadMs: number;
+  readonly #firstTokenMs: number;
+  /** Steps take so long that none goes before those that count, no round goes before the first, and none is made for the heap. */
+  readonly slow: boolean;
+  readonly #warmUp: number;
+  readonly #prefillMs: number[] = [];
+  readonly #decodeMs: number[] = [];
+  readonly #hostMs: number[] = [];
+  #ran: Ran | undefined;
 
-/** Throws OutOfMemory, with the figures, unless a point fits. */
-export function assertRoom({ weights, caches, working }: MemoryNeed, allowed: number | undefined): void {
-  const needed = weights + caches + working;
-  if (allowed === undefined || needed <= allowed) return;
-  throw new OutOfMemory(`the model needs ${needed} bytes and ${allowed} are allowed`, {
-    details: { needed, allowed, weights, caches, working },
-  });
-}
+  private constructor(
+    bench: Bench,
+    compiled: CompiledPoint,
+    model: Model,
+    prompts: readonly number[][],
+    times: { readonly loadMs: number; readonly firstTokenMs: number; readonly stepMs: number },
+  ) {
+    this.point = compiled.point;
+    this.#bench = bench;
+    this.#compiled = compiled;
+    this.#model = model;
+    this.#size = sessionOf(compiled.point, bench.effort);
+    this.#prompts = prompts;
+    this.#loadMs = times.loadMs;
+    this.#firstTokenMs = times.firstTokenMs;
+    this.slow = times.stepMs > slowMs;
+    this.#warmUp = this.slow ? 0 : warmUpSteps;
+  }
 
-export async function measurePoint(
-  device: ObservedDevice,
-  { point, program, compileMs }: CompiledPoint,
-  floor: Floor,
-  effort: Effort,
-  clocks: HostClocks,
-): Promise<PointReport> {
-  const { manifest } = program;
-  const memory = memoryOf(program, point, effort, device.limits);
-  const texts = textsOf(program);
-  const size = sessionOf(point, effort);
-  const checkpoint = randomCheckpoint(manifest, storedDtype(program), effort.seed);
-  const prompts = randomPrompts(point, manifest.model.vocab, effort.seed);
-
-  const loading = performance.now();
-  const source = { manifest, checkpoint, readText: async (file: string) => texts.get(file)! };
-  const model = await loadModel(device, source, { session: size });
-  const loadMs = performance.now() - loading;
-  try {
-    const starting = performance.now();
-    let session = await openAndRead(model, size, prompts);
-    const firstTokenMs = performance.now() - starting;
-
-    const prefillTimes: number[] = [];
-    for (let run = 0; run <= effort.repeat; run++) {
-      session.close();
-      device.forget();
-      session = await model.openSession(size);
-      // Tables that a session brings along are no part of reading a prompt.
-      await device.settled();
-      const start = performance.now();
-      await read(session, prompts);
-      if (run > 0) prefillTimes.push(performance.now() - start);
-    }
+  /** Loads the model, takes the first token of the prompt, and a step. */
+  static async load(bench: Bench, compiled: CompiledPoint): Promise<LoadedPoint> {
+    const { point, program } = compiled;
+    const { manifest } = program;
+    const texts = textsOf(program);
+    const checkpoint = randomCheckpoint(manifest, storedDtype(program), bench.effort.seed);
+    const prompts = randomPrompts(point, manifest.model.vocab, bench.effort.seed);
+    const size = sessionOf(point, bench.effort);
+    const loading = performance.now();
+    const source = { manifest, checkpoint, readText: async (file: string) => texts.get(file)! };
+    const model = await loadModel(bench.device, source, { session: size });
+    const loadMs = performance.now() - loading;
     try {
-      const { slices, recorded, submissions: prefillSubmissions } = device.observed;
-      const sampling = recorded.get("sampling") ?? [];
-      const prefill = { calls: [...slices.flat(), ...sampling], n: point.prompt, phase: "prefill" as const };
+      const starting = performance.now();
+      const session = await model.openSession(size);
+      try {
+        await read(session, prompts);
+        const firstTokenMs = performance.now() - starting;
+        const { ms: stepMs } = await runSteps(session, 1, bench.clocks);
+        return new LoadedPoint(bench, compiled, model, prompts, { loadMs, firstTokenMs, stepMs });
+      } finally {
+        session.close();
+      }
+    } catch (error) {
+      model.close();
+      throw error;
+    }
+  }
 
-      device.forget();
-      await runSteps(session, warmUpSteps, clocks);
-      const submissions = device.observed.submissions / warmUpSteps;
-      const decodeCalls = [...(device.observed.recorded.get("decode") ?? []), ...sampling];
-      const first = session.lengths[0]! + 1;
-      const blocks = [];
-      for (let run = 0; run < effort.repeat; run++) blocks.push(await runSteps(session, effort.steps, clocks));
-      const last = session.lengths[0]!;
-      const decode = { calls: decodeCalls, n: Math.round((first + last) / 2), phase: "decode" as const };
+  /** One measurement of prefill and one of decode, in a session of its own, so that all rounds are alike. */
+  async measure(): Promise<void> {
+    const { device, effort, clocks } = this.#bench;
+    const { session, ms } = await this.#readPrompt(this.#size, this.#prompts);
+    try {
+      const afterPrompt = device.observed;
+      await runSteps(session, this.#warmUp, clocks);
+      const before = session.lengths[0]!;
+      const steps = await runSteps(session, effort.steps, clocks);
+      this.#prefillMs.push(ms);
+      this.#decodeMs.push(steps.ms);
+      this.#hostMs.push(...steps.hostMs);
 
-      const works = {
-        prefill: countWork({ ...prefill, program, shape: session.shape, weights: model.weights }),
-        decode: countWork({ ...decode, program, shape: session.shape, weights: model.weights }),
-      };
-      const host = await hostReport(model, session, point, blocks, clocks);
-      const kernels = effort.kernels
-        ? await measureKernels(
-            device.device,
-            model.kernels,
-            [
-              // Sampling moves the decode table on, so the steps that it belongs to are timed last.
-              { phase: "prefill", calls: slices.flat(), works: works.prefill },
-              { phase: "decode", calls: decodeCalls, works: works.decode },
-            ],
-            floor,
-            { ...effort, dtype: point.dtype },
-          )
-        : undefined;
-      const rates = {
-        bytesPerSecond: floor.copyBytesPerSecond.median,
-        flopsPerSecond: arithmeticRate(floor, point.dtype),
-      };
-      return {
-        ...point,
-        memory,
-        compileMs,
-        loadMs,
-        firstTokenMs,
-        prefill: phaseReport(summarise(prefillTimes), point.prompt, prefillSubmissions, works.prefill, program, rates),
-        decode: phaseReport(summarise(blocks.map(({ ms }) => ms)), decode.n, submissions, works.decode, program, rates),
-        host,
-        ...(kernels !== undefined && { kernels }),
+      const sampling = afterPrompt.recorded.get("sampling") ?? [];
+      const { submissions, recorded } = device.observed;
+      const perStep = (submissions - afterPrompt.submissions) / (this.#warmUp + effort.steps);
+      this.#ran = {
+        shape: session.shape,
+        prefill: {
+          n: this.point.prompt,
+          submissions: afterPrompt.submissions,
+          calls: [...afterPrompt.slices.flat(), ...sampling],
+        },
+        decode: {
+          n: Math.round((before + 1 + session.lengths[0]!) / 2),
+          submissions: perStep,
+          calls: [...(recorded.get("decode") ?? []), ...sampling],
+        },
       };
     } finally {
       session.close();
     }
-  } finally {
-    model.close();
+  }
+
+  /** Forgets what was measured: it warmed the device up. */
+  restart(): void {
+    for (const times of [this.#prefillMs, this.#decodeMs, this.#hostMs]) times.length = 0;
+  }
+
+  /** What was measured, the work of the programs that ran, the heap of a step, and the times of kernels if they are wanted. */
+  async report(measured: PointReport["measured"]): Promise<PointReport> {
+    const { floor, effort } = this.#bench;
+    const { compileMs, memory } = this.#compiled;
+    const ran = this.#ran!;
+    const works = { prefill: this.#count("prefill", ran), decode: this.#count("decode", ran) };
+    const host = await this.#hostReport();
+    const kernels = effort.kernels ? await this.#timeKernels(works) : undefined;
+    const phase = (name: Phase, times: readonly number[]) =>
+      phaseReport(times, ran[name], works[name], this.#compiled.program.manifest.model.layers, {
+        bytesPerSecond: floor.copyBytesPerSecond.median,
+        flopsPerSecond: arithmeticRate(floor, this.point.dtype),
+      });
+    return {
+      ...this.point,
+      measured,
+      memory,
+      compileMs,
+      loadMs: this.#loadMs,
+      firstTokenMs: this.#firstTokenMs,
+      prefill: phase("prefill", this.#prefillMs),
+      decode: phase("decode", this.#decodeMs),
+      host,
+      ...(kernels !== undefined && { kernels }),
+    };
+  }
+
+  /** Frees the model. */
+  close(): void {
+    this.#model.close();
+  }
+
+  /** A new session that has read a prompt, and the milliseconds from the prompt to its first id. */
+  async #readPrompt(
+    size: SessionOptions & { readonly context: number },
+    prompts: readonly number[][],
+  ): Promise<{ readonly session: Session; readonly ms: number }> {
+    const { device } = this.#bench;
+    device.forget();
+    const session = await this.#model.openSession(size);
+    try {
+      // Tables that a session brings along are no part of reading a prompt.
+      await device.settled();
+      const start = performance.now();
+      await read(session, prompts);
+      return { session, ms: performance.now() - start };
+    } catch (error) {
+      session.close();
+      throw error;
+    }
+  }
+
+  #count(phase: Phase, ran: Ran): CallWork[] {
+    const { n, calls } = ran[phase];
+    const { program } = this.#compiled;
+    return countWork({ program, shape: ran.shape, weights: this.#model.weights, phase, n, calls });
+  }
+
+  async #timeKernels(works: Readonly<Record<Phase, readonly CallWork[]>>): Promise<KernelReport[]> {
+    const { device, floor, effort, clocks } = this.#bench;
+    // Calls hold buffers of their session, so it has to be one that is open.
+    const { session } = await this.#readPrompt(this.#size, this.#prompts);
+    try {
+      const { slices, recorded } = device.observed;
+      await runSteps(session, 1, clocks);
+      const step = [...(device.observed.recorded.get("decode") ?? []), ...(recorded.get("sampling") ?? [])];
+      return await measureKernels(
+        device.device,
+        this.#model.kernels,
+        [
+          // Sampling moves the decode table on, so the steps that it belongs to are timed last.
+          { phase: "prefill", calls: slices.flat(), works: works.prefill },
+          { phase: "decode", calls: step, works: works.decode },
+        ],
+        floor,
+        { ...effort, dtype: this.point.dtype },
+      );
+    } finally {
+      session.close();
+    }
+  }
+
+  async #hostReport(): Promise<HostReport> {
+    const { clocks } = this.#bench;
+    // Over single steps: a collection of what waiting left behind falls into one of many.
+    const report = {
+      msPerToken: summarise(this.#hostMs),
+      measuredBy: clocks.threadMs === undefined ? ("clock" as const) : ("thread" as const),
+    };
+    if (clocks.heapBytes === undefined || this.slow) return report;
+    const heap = [
+      await this.#heapAfter(
+        this.#prompts.map((prompt) => prompt.slice(0, shortText)),
+        clocks.heapBytes,
+      ),
+      await this.#heapAfter(this.#prompts, clocks.heapBytes),
+    ];
+    return { ...report, heap };
+  }
+
+  /** What a step leaves on the heap behind prompts. */
+  async #heapAfter(prompts: readonly number[][], heapBytes: NonNullable<HostClocks["heapBytes"]>) {
+    const { session } = await this.#readPrompt({ ...this.#size, slice: prompts[0]!.length }, prompts);
+    try {
+      await runSteps(session, this.#warmUp, this.#bench.clocks);
+      const n = session.lengths[0]!;
+      return { n, bytesPerToken: await heapOfSteps(session, heapSteps, heapBytes) };
+    } finally {
+      session.close();
+    }
   }
 }
 
-async function openAndRead(model: Model, size: SessionOptions, prompts: readonly number[][]): Promise<Session> {
-  const session = await model.openSession(size);
-  await read(session, prompts);
-  return session;
-}
+/** Length, at most, of the short text whose steps are compared with those of the point. */
+const shortText = 8;
 
 async function read(session: Session, prompts: readonly number[][]): Promise<void> {
   const ids = await session.prefillAndSample(prompts, greedy);
   await ids();
+}
+
+type Phase = "prefill" | "decode";
+
+/** The programs of a round, which are those of every round. */
+interface Ran extends Readonly<Record<Phase, RanPhase>> {
+  readonly shape: SessionShape;
+}
+
+interface RanPhase {
+  readonly n: number;
+  readonly submissions: number;
+  readonly calls: readonly BoundCall[];
 }
 
 interface Rates {
@@ -179,14 +282,13 @@ interface Rates {
 }
 
 function phaseReport(
-  ms: Summary,
-  n: number,
-  submissions: number,
+  rounds: readonly number[],
+  { n, submissions }: RanPhase,
   works: readonly CallWork[],
-  program: Program,
+  layers: number,
   rates: Rates,
 ): PhaseReport {
-  const { layers } = program.manifest.model;
+  const ms = summarise(rounds);
   const bytes = sumBytes(works);
   const flops = works.reduce((total, work) => total + work.flops, 0);
   const moving = (totalBytes(bytes) / rates.bytesPerSecond) * 1000;
@@ -194,6 +296,7 @@ function phaseReport(
   const floorMs = Math.max(moving, computing);
   return {
     ms,
+    rounds: [...rounds],
     n,
     submissions,
     dispatches: works.length,
@@ -216,42 +319,11 @@ function rowsOfLayers(works: readonly CallWork[]): number {
   return [...most.values()].reduce((total, rows) => total + rows, 0);
 }
 
-/** Length, at most, of the short text whose steps are compared with those of the point. */
-const shortText = 8;
-
-async function hostReport(
-  model: Model,
-  session: Session,
-  { prompt }: Point,
-  blocks: readonly { readonly hostMs: readonly number[] }[],
-  clocks: HostClocks,
-): Promise<HostReport> {
-  // Over single steps: a collection of what waiting left behind falls into one of many.
-  const msPerToken = summarise(blocks.flatMap(({ hostMs }) => hostMs));
-  const measuredBy = clocks.threadMs === undefined ? "clock" : "thread";
-  const { heapBytes } = clocks;
-  if (heapBytes === undefined) return { msPerToken, measuredBy };
-  const long = { n: session.lengths[0]!, bytesPerToken: await heapOfSteps(session, heapSteps, heapBytes) };
-  const { batch, context } = session.shape;
-  const length = Math.min(shortText, prompt);
-  const short = await openAndRead(
-    model,
-    { batch, context, slice: length },
-    Array.from({ length: batch }, () => new Array<number>(length).fill(0)),
-  );
-  try {
-    await runSteps(short, warmUpSteps, clocks);
-    const bytesPerToken = await heapOfSteps(short, heapSteps, heapBytes);
-    return { msPerToken, measuredBy, heap: [{ n: length + warmUpSteps, bytesPerToken }, long] };
-  } finally {
-    short.close();
-  }
-}
-
-/** The type that weights are stored in, so that nothing has to be converted while they load. */
+/** The type that weights are stored in, so that nothing has to be converted while they load but what is quantised. */
 function storedDtype({ manifest }: Program): FloatDtype {
-  const matrix = manifest.weights.find(({ columns }) => columns > 1);
-  return matrix === undefined ? "F32" : storedAs(matrix.element);
+  const matrices = manifest.weights.filter(({ columns }) => columns > 1);
+  if (matrices.length === 0 || matrices.some(({ quantised }) => quantised !== undefined)) return "F32";
+  return storedAs(matrices[0]!.element);
 }
 
 /** Ids without a pattern; random weights make no language of any. */

@@ -5,7 +5,7 @@
 import type { Bytes } from "./count-work.js";
 import type { Summary } from "./statistics.js";
 
-export const reportVersion = 1;
+export const reportVersion = 2;
 
 export interface BenchReport {
   readonly format: "phdc-bench";
@@ -74,12 +74,22 @@ export interface Point {
   /** n: positions of the prompt. */
   readonly prompt: number;
   readonly batch: number;
-  /** Of weights and caches. */
+  /** Of weights and caches; where products read small integers, of everything else. */
   readonly dtype: string;
+  /** What the weights of products are stored as; absent where they are floats. */
+  readonly quantise?: "int8" | "int4";
+  /** Neighbouring inputs that share a scale; only with `quantise`. */
+  readonly group?: number;
   readonly device: string;
 }
 
 export interface PointReport extends Point {
+  /**
+   * `in-turn`: each round took one measurement of this point and one of every other of its model, size and device, so that whatever the
+   * machine did meanwhile fell on all of them. `alone`: all measurements of this point came one after the other, because the models
+   * do not fit into memory together, or because there is nothing to compare it with.
+   */
+  readonly measured: "in-turn" | "alone";
   readonly memory: { readonly weights: number; readonly caches: number; readonly working: number };
   /** From source text to kernels and manifest. */
   readonly compileMs: Summary;
@@ -97,6 +107,8 @@ export interface PointReport extends Point {
 export interface PhaseReport {
   /** A whole prompt, or one step. */
   readonly ms: Summary;
+  /** The measurements that `ms` summarises, by round. */
+  readonly rounds: readonly number[];
   /** Positions behind the phase: of the prompt, or around which steps were timed. */
   readonly n: number;
   readonly submissions: number;

@@ -3,14 +3,18 @@ import { type CompileOptions, compileSource, type Program } from "../compile.js"
 import { DiagnosticError } from "../diagnostics/diagnostic.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { ComputeDevice } from "../runtime/compute-device.js";
-import { DeviceLost, MissingFeature, PhdcError } from "../runtime/errors.js";
+import { MissingFeature, PhdcError } from "../runtime/errors.js";
 import type { Manifest } from "../runtime/manifest.js";
 import type { SourceFile } from "../source/source-file.js";
 import { generator } from "../version.js";
+import type { Effort } from "./effort.js";
 import type { HostClocks } from "./host-clocks.js";
 import { measureFloor } from "./measure-floor.js";
-import { assertRoom, type CompiledPoint, type Effort, measurePoint, memoryOf } from "./measure-point.js";
+import { measureGroup, type Outcome, type Watch } from "./measure-group.js";
+import type { CompiledPoint } from "./measure-point.js";
+import { assertRoom, memoryOf } from "./memory-need.js";
 import { ObservedDevice } from "./observed-device.js";
+import { comparable } from "./ratios.js";
 import {
   type BenchReport,
   type DeviceReport,
@@ -22,6 +26,7 @@ import {
   type SkippedPoint,
 } from "./report.js";
 import { summarise } from "./statistics.js";
+import { describePoint, quantisationOf } from "./sweep.js";
 
 /** A device to measure on. */
 export interface SweepDevice {
@@ -52,8 +57,8 @@ export interface SweepRun {
   sourceOf(point: Point): PointSource;
   openDevice(name: string): Promise<SweepDevice>;
   readonly clocks: HostClocks;
-  /** Called before and after each point. */
-  readonly onPoint?: (point: Point, outcome?: PointReport | SkippedPoint) => void;
+  readonly watch?: Watch;
+  readonly onSkipped?: (skipped: SkippedPoint) => void;
   /** Asked for when the run is over. */
   machine(): MachineReport;
   readonly commit?: string;
@@ -62,50 +67,31 @@ export interface SweepRun {
 const compilations = 3;
 
 /**
- * Measures all points, one after the other. A point that does not fit, or that the device refuses, is skipped with the reason; a model
- * that does not compile ends the run before anything is measured.
+ * Measures all points. One that does not fit, or that the device refuses, is skipped with the reason; a model that does not compile ends
+ * the run before anything is measured.
  */
 export async function runSweep(run: SweepRun): Promise<BenchReport> {
   const date = new Date().toISOString();
   for (const point of run.points) compile(run.sourceOf(point), { target: "webgpu", dtype: "f32" });
 
   const devices: DeviceReport[] = [];
-  const points: PointReport[] = [];
-  const skipped: SkippedPoint[] = [];
+  const outcomes: Outcome[] = [];
   for (const name of new Set(run.points.map(({ device }) => device))) {
     const opened = await run.openDevice(name);
     try {
-      const { software, driver, copyBytes } = opened;
-      const floor = await measureFloor(opened.device, opened.capabilities, {
-        repeat: run.effort.repeat,
-        leastMs: run.effort.leastMs,
-        copyBytes,
-      });
-      devices.push({ device: name, name: opened.name, software, ...(driver !== undefined && { driver }), floor });
-      const observed = new ObservedDevice(opened.device);
-      let lost: string | undefined;
-      for (const point of run.points.filter(({ device }) => device === name)) {
-        run.onPoint?.(point);
-        const outcome = await attempt(
-          point,
-          async () => {
-            if (lost !== undefined) throw new DeviceLost(lost);
-            const compiled = compilePoint(point, run.sourceOf(point), opened);
-            assertRoom(memoryOf(compiled.program, point, run.effort, observed.limits), opened.memory);
-            return measurePoint(observed, compiled, floor, run.effort, run.clocks);
-          },
-          (reason) => {
-            lost = reason;
-          },
-        );
-        run.onPoint?.(point, outcome);
-        if ("reason" in outcome) skipped.push(outcome);
-        else points.push(outcome);
-      }
+      const { report, outcomes: measured } = await measureOn(name, opened, run);
+      devices.push(report);
+      outcomes.push(...measured);
     } finally {
       opened.device.close();
     }
   }
+  // As they were asked for, whatever turns they took.
+  const place = (point: Point) => run.points.findIndex((each) => describePoint(each) === describePoint(point));
+  outcomes.sort((left, right) => place(left) - place(right));
+  const isSkipped = (outcome: Outcome): outcome is SkippedPoint => "reason" in outcome;
+  const points = outcomes.filter((outcome): outcome is PointReport => !isSkipped(outcome));
+  const skipped = outcomes.filter(isSkipped);
   return {
     format: "phdc-bench",
     version: reportVersion,
@@ -120,22 +106,53 @@ export async function runSweep(run: SweepRun): Promise<BenchReport> {
   };
 }
 
-/** What cannot be measured is skipped with the reason. A lost device is told, as nothing can follow on it. */
-async function attempt(
-  point: Point,
-  measure: () => Promise<PointReport>,
-  onLost: (reason: string) => void,
-): Promise<PointReport | SkippedPoint> {
-  try {
-    return await measure();
-  } catch (error) {
-    if (!(error instanceof PhdcError)) throw error;
-    if (error instanceof DeviceLost) onLost(error.message);
-    return { ...point, reason: error.message };
+/** Everything of one device. */
+async function measureOn(
+  name: string,
+  opened: SweepDevice,
+  run: SweepRun,
+): Promise<{ readonly report: DeviceReport; readonly outcomes: readonly Outcome[] }> {
+  const { effort, clocks, watch = () => {}, onSkipped = () => {} } = run;
+  const { device, software, driver, copyBytes, capabilities } = opened;
+  const { repeat, leastMs } = effort;
+  const floor = await measureFloor(device, capabilities, { repeat, leastMs, copyBytes });
+  const bench = { device: new ObservedDevice(device), floor, effort, clocks };
+
+  const outcomes: Outcome[] = [];
+  const settle = (outcome: Outcome) => {
+    outcomes.push(outcome);
+    if ("reason" in outcome) onSkipped(outcome);
+  };
+  for (const group of groupsOf(run.points.filter((point) => point.device === name))) {
+    const compiled: CompiledPoint[] = [];
+    for (const point of group) {
+      watch(point, "compiling");
+      try {
+        compiled.push(compilePoint(point, run.sourceOf(point), opened, effort));
+      } catch (error) {
+        if (!(error instanceof PhdcError)) throw error;
+        settle({ ...point, reason: error.message });
+      }
+    }
+    for (const outcome of await measureGroup(bench, compiled, opened.memory, watch)) settle(outcome);
   }
+  const report = { device: name, name: opened.name, software, ...(driver !== undefined && { driver }), floor };
+  return { report, outcomes };
 }
 
-function compilePoint(point: Point, source: PointSource, device: SweepDevice): CompiledPoint {
+/** Points that are compared with each other, in the order of the first of each. */
+function groupsOf(points: readonly Point[]): Point[][] {
+  const groups: Point[][] = [];
+  for (const point of points) {
+    const group = groups.find(([first]) => comparable(first!, point));
+    if (group === undefined) groups.push([point]);
+    else group.push(point);
+  }
+  return groups;
+}
+
+/** Throws OutOfMemory where a point does not fit even by itself. */
+function compilePoint(point: Point, source: PointSource, device: SweepDevice, effort: Effort): CompiledPoint {
   const { target, capabilities, dtypes } = device;
   const dtype = dtypes.find((known) => known === point.dtype);
   if (dtype === undefined) {
@@ -147,10 +164,12 @@ function compilePoint(point: Point, source: PointSource, device: SweepDevice): C
   let program: Program | undefined;
   for (let time = 0; time < compilations; time++) {
     const start = performance.now();
-    program = compile(source, { target, capabilities, dtype });
+    program = compile(source, { target, capabilities, dtype, ...quantisationOf(point) });
     times.push(performance.now() - start);
   }
-  return { point, program: program!, compileMs: summarise(times) };
+  const memory = memoryOf(program!, point, effort, device.device.limits);
+  assertRoom(memory, device.memory);
+  return { point, program: program!, compileMs: summarise(times), memory };
 }
 
 function compile({ source, set }: PointSource, options: CompileOptions): Program {

@@ -1,7 +1,10 @@
 /** The points of a sweep: every combination of what was asked for that makes sense. */
 import type { Variant } from "../import/model-config.js";
+import type { Quantisation } from "../runtime/manifest.js";
 import type { Point } from "./report.js";
 import { boundsOf } from "./shapes.js";
+
+export type QuantiseName = "none" | "int8" | "int4";
 
 export interface Sweep {
   /** Named shapes, or files. */
@@ -15,6 +18,10 @@ export interface Sweep {
   readonly prompt: readonly number[];
   readonly batch: readonly number[];
   readonly dtype: readonly string[];
+  /** What products' weights are stored as; `none` keeps them floats. */
+  readonly quantise: readonly QuantiseName[];
+  /** Neighbouring inputs that share a scale, where weights are quantised. */
+  readonly group: Quantisation["group"];
   readonly device: readonly string[];
 }
 
@@ -28,11 +35,14 @@ export function pointsOf(sweep: Sweep): Point[] {
           for (const window of sweep.window)
             for (const chunk of sweep.chunk)
               for (const batch of sweep.batch)
-                for (const prompt of sweep.prompt) {
-                  const point = pointOf({ model, copies, prompt, batch, dtype, device }, sweep.variant, window, chunk);
-                  // Models without a window are the same for every window.
-                  points.set(JSON.stringify(point), point);
-                }
+                for (const prompt of sweep.prompt)
+                  for (const quantise of sweep.quantise) {
+                    const stored = quantise === "none" ? {} : { quantise, group: sweep.group };
+                    const rest = { model, copies, prompt, batch, dtype, ...stored, device };
+                    const point = pointOf(rest, sweep.variant, window, chunk);
+                    // Models without a window are the same for every window.
+                    points.set(JSON.stringify(point), point);
+                  }
   return [...points.values()];
 }
 
@@ -55,13 +65,25 @@ function pointOf(
   };
 }
 
+/** How a point's weights are quantised, as the compiler is told. */
+export function quantisationOf({ quantise, group }: Point): { readonly quantise?: Quantisation } {
+  if (quantise === undefined) return {};
+  return { quantise: { bits: quantise === "int4" ? 4 : 8, group: group as Quantisation["group"] } };
+}
+
+/** `f32`; `f32 + int4/32` where products read integers of 4 bits that share a scale by 32. */
+export function describeDtype({ dtype, quantise, group }: Point): string {
+  return quantise === undefined ? dtype : `${dtype} + ${quantise}/${group}`;
+}
+
 /** `llama-4x256, phd-cswa K = 3 W = 16 C = 32, n = 128, batch 1, f32 on webgpu`. */
-export function describePoint({ model, variant, copies, window, chunk, prompt, batch, dtype, device }: Point): string {
+export function describePoint(point: Point): string {
+  const { model, variant, copies, window, chunk, prompt, batch, device } = point;
   const bounds = [
     `K = ${copies}`,
     ...(window === undefined ? [] : [`W = ${window}`]),
     ...(chunk === undefined ? [] : [`C = ${chunk}`]),
   ];
   const relation = variant === "own" ? "" : `${variant} `;
-  return `${model}, ${relation}${bounds.join(" ")}, n = ${prompt}, batch ${batch}, ${dtype} on ${device}`;
+  return `${model}, ${relation}${bounds.join(" ")}, n = ${prompt}, batch ${batch}, ${describeDtype(point)} on ${device}`;
 }

@@ -209,6 +209,10 @@ export function createProgram(terminal: Terminal): Program {
     new Option("--dtype <types>", "element types of weights and caches")
       .argParser(choices(["f32", "f16", "bf16"]))
       .default(["f32"]),
+    new Option("--quantize <types>", "store the weights of products as none, int8 or int4 (comma-separated)")
+      .argParser(choices(["none", "int8", "int4"]))
+      .default(["none"]),
+    groupOption(),
     new Option("--variant <name>", "who sees whom, in named shapes").choices(variants).default("phd-cswa"),
     new Option("--copies <K>", "copies of every token").argParser(wholeNumbers(1)),
     new Option("--window <W>", "windows, in hidden tokens").argParser(wholeNumbers(0)),

@@ -1,16 +1,17 @@
 import { totalBytes } from "../../bench/count-work.js";
 import { nodeClocks } from "../../bench/node/host-clocks.js";
 import { currentCommit, currentLoad, describeMachine } from "../../bench/node/machine.js";
-import { overSingle } from "../../bench/ratios.js";
-import type { BenchReport, Point, PointReport, SkippedPoint } from "../../bench/report.js";
+import { overPlain, overSingle } from "../../bench/ratios.js";
+import type { BenchReport, Point, PointReport } from "../../bench/report.js";
 import { type PointSource, runSweep } from "../../bench/run-sweep.js";
 import { shapeNames, shapeSource } from "../../bench/shapes.js";
 import type { Summary } from "../../bench/statistics.js";
-import { describePoint, pointsOf, type Sweep } from "../../bench/sweep.js";
+import { describeDtype, describePoint, pointsOf, type QuantiseName, type Sweep } from "../../bench/sweep.js";
 import { compileSource } from "../../compile.js";
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
 import { DiagnosticError } from "../../diagnostics/diagnostic.js";
 import type { Variant } from "../../import/model-config.js";
+import type { Quantisation } from "../../runtime/manifest.js";
 import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
 import type { SourceFile } from "../../source/source-file.js";
 import { openSweepDevice } from "../bench-device.js";
@@ -24,6 +25,8 @@ import type { Terminal } from "../terminal.js";
 export interface BenchOptions {
   readonly device: readonly string[];
   readonly dtype: readonly string[];
+  readonly quantize: readonly QuantiseName[];
+  readonly group?: Quantisation["group"];
   readonly variant: Variant;
   /** K, W and C; absent where files are to keep their own. */
   readonly copies?: readonly number[];
@@ -46,6 +49,7 @@ const usualModels = ["llama-4x256"];
 const usualCopies = [1, 2, 3, 16];
 const usualWindow = [16];
 const usualChunk = [32];
+const usualGroup = 32;
 
 /** Milliseconds that a measurement of one kernel takes at least. */
 const leastMs = 20;
@@ -57,6 +61,9 @@ export async function benchCommand(
   options: BenchOptions,
 ): Promise<number> {
   const loadBefore = currentLoad();
+  if (options.group !== undefined && options.quantize.every((name) => name === "none")) {
+    throw new UsageError(usageDiagnostics.optionsConflict({ reason: "--group is for --quantize int8 or int4" }));
+  }
   const names = models.length === 0 ? usualModels : models;
   const files = await readFiles(terminal, names, options);
   const points = names.flatMap((model) => pointsOf(sweepOf(model, files.get(model), options)));
@@ -67,10 +74,15 @@ export async function benchCommand(
     sourceOf: (point) => sourceOf(point, files, options),
     openDevice: openSweepDevice,
     clocks: nodeClocks(),
-    onPoint: (point, outcome) => showProgress(terminal, point, outcome),
+    watch: (point, what) => showProgress(terminal, `${describePoint(point)}: ${what} …`),
+    onSkipped: (point) => {
+      showProgress(terminal, "");
+      terminal.err(`Skipped ${describePoint(point)}: ${point.reason}\n`);
+    },
     machine: () => describeMachine(loadBefore),
     ...commitOf(),
   });
+  showProgress(terminal, "");
   const text = `${JSON.stringify(report, null, 2)}\n`;
   if (options.output !== undefined) await writeFileAtomic(options.output, text);
   if (options.html !== undefined) {
@@ -115,8 +127,8 @@ async function readFiles(
 
 /** A file keeps its own relation, and the K, W and C that it states unless others are given. */
 function sweepOf(model: string, file: ModelFile | undefined, options: BenchOptions): Sweep {
-  const { device, dtype, prompt, batch } = options;
-  const sizes = { models: [model], prompt, batch, dtype, device };
+  const { device, dtype, prompt, batch, quantize, group = usualGroup } = options;
+  const sizes = { models: [model], prompt, batch, dtype, quantise: quantize, group, device };
   return file === undefined
     ? {
         ...sizes,
@@ -152,12 +164,9 @@ function sourceOf(point: Point, files: ReadonlyMap<string, ModelFile>, options: 
   return { source: made.source };
 }
 
-/** What is being measured, for people who watch; what was skipped, for everybody. */
-function showProgress(terminal: Terminal, point: Point, outcome?: PointReport | SkippedPoint): void {
-  if (terminal.interactive) terminal.err(outcome === undefined ? `\r\u001b[K${describePoint(point)} …` : "\r\u001b[K");
-  if (outcome !== undefined && "reason" in outcome) {
-    terminal.err(`Skipped ${describePoint(point)}: ${outcome.reason}\n`);
-  }
+/** A line for people who watch, in the place of the one before it. */
+function showProgress(terminal: Terminal, line: string): void {
+  if (terminal.interactive) terminal.err(`\r\u001b[K${line}`);
 }
 
 function renderReport({ devices, points }: BenchReport): string {
@@ -167,30 +176,56 @@ function renderReport({ devices, points }: BenchReport): string {
       `computes ${formatLarge(floor.flopsPerSecond.median)}FLOP/s`,
   );
   if (points.length === 0) return `${[...lines, "Nothing was measured."].join("\n")}\n`;
-  const heading = ["model", "K", "W", "C", "n", "batch", "dtype", "device"]
-    .concat("prefill", "×K=1", "decode", "×K=1", "×floor")
-    .concat("dispatches", "bytes", "host");
-  const rows = points.map((point) => [
-    point.model,
-    String(point.copies),
-    String(point.window ?? ""),
-    String(point.chunk ?? ""),
-    String(point.prompt),
-    String(point.batch),
-    point.dtype,
-    point.device,
-    formatMs(point.prefill.ms),
-    ratio(overSingle(points, point, "prefill")),
-    formatMs(point.decode.ms),
-    ratio(overSingle(points, point, "decode")),
-    point.decode.timesFloor.toFixed(1),
-    String(point.decode.dispatches),
-    formatBytes(Math.round(totalBytes(point.decode.bytes))),
-    `${point.host.msPerToken.median.toFixed(2)} ms`,
-  ]);
-  const legend =
-    "Times are medians in ms, with half their interquartile range behind ±. Dispatches, bytes and host: of a decode step.";
-  return `${[...lines, "", formatTable([heading, ...rows]), "", legend].join("\n")}\n`;
+  const columns = columnsOf(points);
+  const rows = points.map((point) => columns.map(([, cell]) => cell(point)));
+  return `${[...lines, "", formatTable([columns.map(([name]) => name), ...rows]), "", ...legendOf(points)].join("\n")}\n`;
+}
+
+type Column = readonly [name: string, cell: (point: PointReport) => string];
+
+function columnsOf(points: readonly PointReport[]): readonly Column[] {
+  // What stored integers save shows against floats; without any, there is nothing to show.
+  const overFloats = (phase: "prefill" | "decode"): readonly Column[] =>
+    points.some(({ quantise }) => quantise !== undefined)
+      ? [["×floats", (point) => ratio(overPlain(points, point, phase))]]
+      : [];
+  return [
+    ["model", ({ model }) => model],
+    ["K", ({ copies }) => String(copies)],
+    ["W", ({ window }) => String(window ?? "")],
+    ["C", ({ chunk }) => String(chunk ?? "")],
+    ["n", ({ prompt }) => String(prompt)],
+    ["batch", ({ batch }) => String(batch)],
+    ["dtype", describeDtype],
+    ["device", ({ device }) => device],
+    ["first token", ({ firstTokenMs }) => `${firstTokenMs.toFixed(0)} ms`],
+    ["prefill", ({ prefill }) => formatMs(prefill.ms)],
+    ["×K=1", (point) => ratio(overSingle(points, point, "prefill"))],
+    ...overFloats("prefill"),
+    ["decode", ({ decode }) => formatMs(decode.ms)],
+    ["×K=1", (point) => ratio(overSingle(points, point, "decode"))],
+    ...overFloats("decode"),
+    ["×floor", ({ decode }) => decode.timesFloor.toFixed(1)],
+    ["dispatches", ({ decode }) => String(decode.dispatches)],
+    ["bytes", ({ decode }) => formatBytes(Math.round(totalBytes(decode.bytes)))],
+    ["host", ({ host }) => `${host.msPerToken.median.toFixed(2)} ms`],
+  ];
+}
+
+function legendOf(points: readonly PointReport[]): string[] {
+  const alone = points.filter(({ measured, copies }) => measured === "alone" && copies > 1).length;
+  return [
+    "Times are medians in ms, with half their interquartile range behind ±. First token: from the loaded model, kernels of the prefill included.",
+    "Dispatches, bytes and host: of a decode step.",
+    ...(alone > 0
+      ? [
+          "Models that do not fit into memory together were measured one after the other: their ratios are of medians, not of rounds.",
+        ]
+      : []),
+    ...(points.some(({ quantise }) => quantise !== undefined)
+      ? ["×K=1: over K = 1 with weights of the same type; ×floats: over K = 1 with weights that are floats."]
+      : []),
+  ];
 }
 
 function formatMs({ median, lowerQuartile, upperQuartile }: Summary): string {

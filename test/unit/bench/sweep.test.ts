@@ -12,6 +12,8 @@ const sweep: Sweep = {
   prompt: [64],
   batch: [1],
   dtype: ["f32"],
+  quantise: ["none"],
+  group: 32,
   device: ["webgpu"],
 };
 
