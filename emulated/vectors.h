@@ -175,3 +175,5 @@ inline u32 pack_f16(vec2<f32> a) { return emulated::half_bits(a.x) | u32(emulate
 inline u32 pack_bf16(vec2<f32> a) { return emulated::bfloat_bits(a.x) | u32(emulated::bfloat_bits(a.y)) << 16; }
 inline vec2<f32> unpack_f16(u32 word) { return {emulated::half_value(word), emulated::half_value(word >> 16)}; }
 inline vec2<f32> unpack_bf16(u32 word) { return {emulated::bfloat_value(word), emulated::bfloat_value(word >> 16)}; }
+inline u32 add_f16(u32 a, u32 b) { return pack_f16(unpack_f16(a) + unpack_f16(b)); }
+inline u32 add_bf16(u32 a, u32 b) { return pack_bf16(unpack_bf16(a) + unpack_bf16(b)); }

@@ -4,7 +4,7 @@
 import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
 import { type FloatDtype, isFloatDtype } from "./dtype.js";
 import { OutOfMemory, WeightsError } from "./errors.js";
-import { fragmentLength } from "./fragments.js";
+import { fragmentLength, fragmentRowBytes } from "./fragments.js";
 import type { Element, Manifest, WeightInfo } from "./manifest.js";
 import { nearestName } from "./nearest-name.js";
 import { scalesOfRow, wordsOfRow } from "./quantise.js";
@@ -61,18 +61,14 @@ export function layerOfWeight(
 }
 
 /** Bytes of a row of a packed weight, padding included, and how many rows it has with padding. */
-export function packedShape({ rows, columns, element, layout = "rows", quantised }: WeightInfo): {
-  readonly rows: number;
-  readonly rowBytes: number;
-} {
-  if (quantised !== undefined) return { rows, rowBytes: elementsOfRow(columns, quantised) * elementBytes[element] };
-  const padded = layout === "fragments" ? fragmentLength : (length: number) => length;
-  return { rows: padded(rows), rowBytes: padded(columns) * elementBytes[element] };
+export function packedShape(info: WeightInfo): { readonly rows: number; readonly rowBytes: number } {
+  if (info.layout === "fragments") return { rows: fragmentLength(info.rows), rowBytes: fragmentRowBytes(info) };
+  return { rows: info.rows, rowBytes: bytesOfRow(info) };
 }
 
 /** Bytes of a row of a packed weight before it is laid out: without padding. */
-export function bytesOfRow(info: WeightInfo): number {
-  return info.quantised ? packedShape(info).rowBytes : info.columns * elementBytes[info.element];
+export function bytesOfRow({ columns, element, quantised }: WeightInfo): number {
+  return (quantised ? elementsOfRow(columns, quantised) : columns) * elementBytes[element];
 }
 
 /** Words or scales of a row of so many columns. */

@@ -106,14 +106,13 @@ class WeightWriter {
 
   /** Takes bytes of a weight's rows, from number `offset` on. */
   #stage(weight: PackedWeight, offset: number, bytes: Uint8Array): void {
-    const { columns, layout } = weight.info;
     let staged = this.#staged.get(weight);
     if (staged === undefined) {
       const { rows, rowBytes } = packedShape(weight.info);
       staged = { bytes: new Uint8Array(Math.ceil((rows * rowBytes) / 4) * 4), missing: this.#bytesOf(weight) };
       this.#staged.set(weight, staged);
     }
-    if (layout === "fragments") scatterFragments(halvesOf(staged.bytes), halvesOf(bytes), offset / 2, columns);
+    if (weight.info.layout === "fragments") scatterFragments(weight.info, staged.bytes, bytes, offset);
     else staged.bytes.set(bytes, offset);
     staged.missing -= bytes.byteLength;
     if (staged.missing > 0) return;
@@ -152,12 +151,6 @@ class WeightWriter {
 interface StagedWeight {
   readonly bytes: Uint8Array<ArrayBuffer>;
   missing: number;
-}
-
-/** The same bytes as halves; copied where they do not begin on one. */
-function halvesOf(bytes: Uint8Array): Uint16Array {
-  const at = bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes);
-  return new Uint16Array(at.buffer, at.byteOffset, at.byteLength / 2);
 }
 
 /** The bytes of [start, end) of a packed weight that lie in a part; padding at the end of the last row may be among them. */

@@ -9,13 +9,14 @@ import {
   matrixSkinnyColumns,
   matrixSkinnyLinear,
 } from "../../src/kernels/linear/matrix-skinny.js";
+import { bytesOf } from "../../src/runtime/dtype.js";
 import { fragmentLength, scatterFragments } from "../../src/runtime/fragments.js";
 import { largestDifference, matrixRow, randomFloats } from "./linear-reference.js";
 
 function inFragments(values: Float32Array, rows: number, columns: number): Uint32Array {
-  const halves = new Uint16Array(fragmentLength(rows) * fragmentLength(columns));
-  scatterFragments(halves, Uint16Array.from(values, bfloatToBits), 0, columns);
-  return new Uint32Array(halves.buffer);
+  const packed = new Uint8Array(2 * fragmentLength(rows) * fragmentLength(columns));
+  scatterFragments({ columns }, packed, bytesOf(Uint16Array.from(values, bfloatToBits)), 0);
+  return new Uint32Array(packed.buffer);
 }
 
 describe("a product on matrix units that merges the splits of attention", () => {

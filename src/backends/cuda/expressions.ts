@@ -75,6 +75,8 @@ function spellTight(expression: Expression, spelling: Spelling): Spelled {
     case "pack":
     case "unpack":
       return call(`${expression.kind}_${expression.format}`, expression.value);
+    case "add-halves":
+      return call(`add_${expression.format}`, expression.left, expression.right);
     default:
       return unreachable(expression);
   }

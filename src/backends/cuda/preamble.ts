@@ -179,6 +179,11 @@ __device__ inline vec2<f32> unpack_f16(u32 word) {
 __device__ inline vec2<f32> unpack_bf16(u32 word) {
   return {bitcast<f32>(word << 16), bitcast<f32>(word & 0xffff0000u)};
 }
+// The sums of two pairs of halves.
+__device__ inline u32 add_f16(u32 a, u32 b) { return bitcast<u32>(__hadd2(bitcast<__half2>(a), bitcast<__half2>(b))); }
+__device__ inline u32 add_bf16(u32 a, u32 b) {
+  return bitcast<u32>(__hadd2(bitcast<__nv_bfloat162>(a), bitcast<__nv_bfloat162>(b)));
+}
 `;
 
 const subgroups = `// Subgroups are warps, and all of their lanes take part.

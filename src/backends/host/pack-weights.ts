@@ -105,12 +105,9 @@ async function packTogether(weights: readonly PackedWeight[], checkpoint: Checkp
 
 /** Puts encoded rows to their place in a packed weight. */
 function place(info: WeightInfo, row: number, rows: Uint8Array, packed: Uint8Array<ArrayBuffer>): void {
-  if (info.layout === "fragments") {
-    const elements = new Uint16Array(rows.buffer, rows.byteOffset, rows.byteLength / 2);
-    scatterFragments(new Uint16Array(packed.buffer), elements, row * info.columns, info.columns);
-  } else {
-    packed.set(rows, row * bytesOfRow(info));
-  }
+  const offset = row * bytesOfRow(info);
+  if (info.layout === "fragments") scatterFragments(info, packed, rows, offset);
+  else packed.set(rows, offset);
 }
 
 export async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {

@@ -60,6 +60,8 @@ function spellTight(expression: Expression, spelling: Spelling): Spelled {
       return call(expression.format === "f16" ? "pack2x16float" : "pack_bf16", expression.value);
     case "unpack":
       return call(expression.format === "f16" ? "unpack2x16float" : "unpack_bf16", expression.value);
+    case "add-halves":
+      return call(`add_${expression.format}`, expression.left, expression.right);
     default:
       return unreachable(expression);
   }

@@ -1,5 +1,5 @@
 import { InternalError } from "../../diagnostics/diagnostic.js";
-import type { Builtin } from "../../ir/kernel/expressions.js";
+import type { Builtin, Expression } from "../../ir/kernel/expressions.js";
 import { type Kernel, paramsBinding, type WorkgroupArray } from "../../ir/kernel/kernel.js";
 import { expandUnrolled } from "../../ir/kernel/unroll.js";
 import { eachExpressionIn } from "../../ir/kernel/walk.js";
@@ -76,41 +76,61 @@ function elementType(array: WorkgroupArray): string {
   return array.atomic ? "atomic<u32>" : spellType(array.type);
 }
 
+/** A function for halves in words: WGSL has no bf16, and sums of pairs of neither kind. */
+type Helper = "unpack_bf16" | "pack_bf16" | "add_bf16" | "add_f16";
+
 /** What a body needs besides its statements. */
 interface Uses {
   /** Functions for what WGSL lacks. */
-  readonly helpers: ReadonlySet<"pack" | "unpack">;
+  readonly helpers: ReadonlySet<Helper>;
   /** Built-in values, without their component. */
   readonly builtins: ReadonlySet<string>;
 }
 
 function usesOf(kernel: Kernel): Uses {
-  const helpers = new Set<"pack" | "unpack">();
+  const helpers = new Set<Helper>();
   const builtins = new Set<string>();
   eachExpressionIn(kernel.body, (expression) => {
     if (expression.kind === "builtin") builtins.add(baseName(expression));
-    if ((expression.kind === "pack" || expression.kind === "unpack") && expression.format === "bf16") {
-      helpers.add(expression.kind);
-    }
+    for (const helper of helpersOf(expression)) helpers.add(helper);
   });
   return { helpers, builtins };
 }
 
+function helpersOf(expression: Expression): readonly Helper[] {
+  if (expression.kind === "add-halves") {
+    return expression.format === "f16" ? ["add_f16"] : ["unpack_bf16", "pack_bf16", "add_bf16"];
+  }
+  if (expression.kind !== "pack" && expression.kind !== "unpack") return [];
+  return expression.format === "bf16" ? [`${expression.kind}_bf16`] : [];
+}
+
 function writeHelpers({ helpers }: Uses, writer: Writer): void {
-  if (helpers.has("unpack")) {
+  if (helpers.has("unpack_bf16")) {
     writer.line("// The two bf16 values of a word: a bf16 is the upper half of an f32.");
     writer.block("fn unpack_bf16(word: u32) -> vec2<f32> {", () => {
       writer.line("return bitcast<vec2<f32>>(vec2<u32>(word << 16u, word & 0xffff0000u));");
     });
     writer.line();
   }
-  if (helpers.has("pack")) {
+  if (helpers.has("pack_bf16")) {
     writer.line("// Two f32 rounded to bf16, to the nearest and ties to even, in one word.");
     writer.block("fn pack_bf16(pair: vec2<f32>) -> u32 {", () => {
       writer.line("let bits = bitcast<vec2<u32>>(pair);");
       writer.line("let even = (bits >> vec2<u32>(16u)) & vec2<u32>(1u);");
       writer.line("let halves = (bits + vec2<u32>(0x7fffu) + even) >> vec2<u32>(16u);");
       writer.line("return halves.x | (halves.y << 16u);");
+    });
+    writer.line();
+  }
+  for (const [helper, pack, unpack] of [
+    ["add_bf16", "pack_bf16", "unpack_bf16"],
+    ["add_f16", "pack2x16float", "unpack2x16float"],
+  ] as const) {
+    if (!helpers.has(helper)) continue;
+    writer.line("// The sums of two pairs of halves.");
+    writer.block(`fn ${helper}(a: u32, b: u32) -> u32 {`, () => {
+      writer.line(`return ${pack}(${unpack}(a) + ${unpack}(b));`);
     });
     writer.line();
   }

@@ -19,7 +19,7 @@ const usedNames =
   "f32 f16 i32 u32 bool vec2 vec4 array atomic params Params workgroup_id num_workgroups local_id global_id subgroup_lane " +
   "subgroup_size abs exp exp2 log log2 sqrt inverseSqrt tanh floor ceil min max clamp fma select dot bitcast atomicAdd " +
   "atomicMax atomicLoad atomicStore workgroupBarrier workgroupUniformLoad subgroupAdd subgroupMax subgroupMin " +
-  "subgroupBroadcast subgroupShuffleXor pack2x16float unpack2x16float pack_bf16 unpack_bf16 function private workgroup " +
+  "subgroupBroadcast subgroupShuffleXor pack2x16float unpack2x16float pack_bf16 unpack_bf16 add_bf16 add_f16 function private workgroup " +
   "uniform storage read write read_write handle";
 
 export const reservedInWgsl: ReadonlySet<string> = new Set([keywords, reservedWords, usedNames].join(" ").split(" "));

@@ -82,6 +82,13 @@ export function compileExpression(expression: Expression, code: LaneCode): reado
       const [value] = parts(expression.value);
       return name([`${table}[${value} & 65535]`, `${table}[${value} >>> 16]`]);
     }
+    case "add-halves": {
+      const [table, bits] = expression.format === "f16" ? ["halves", "halfToBits"] : ["bfloats", "bfloatToBits"];
+      const [[left], [right]] = [parts(expression.left), parts(expression.right)];
+      const low = `${bits}(${table}[${left} & 65535] + ${table}[${right} & 65535])`;
+      const high = `${bits}(${table}[${left} >>> 16] + ${table}[${right} >>> 16])`;
+      return name([`(${low} | (${high} << 16)) >>> 0`]);
+    }
     default:
       return unreachable(expression);
   }

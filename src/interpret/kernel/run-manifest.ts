@@ -9,9 +9,11 @@ import { bfloatToBits, halfToBits } from "../../ir/kernel/half.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { scalarOf } from "../../ir/kernel/types.js";
 import { controlWords } from "../../runtime/control.js";
+import { bytesOf } from "../../runtime/dtype.js";
+import { RowEncoder } from "../../runtime/encode-rows.js";
 import { evaluate } from "../../runtime/expr.js";
 import { scatterFragments } from "../../runtime/fragments.js";
-import type { BindingSource, Manifest } from "../../runtime/manifest.js";
+import type { BindingSource, Manifest, WeightInfo } from "../../runtime/manifest.js";
 import { layerOfWeight, type PackedWeight, planWeights, tensorName } from "../../runtime/packing.js";
 import {
   type Call,
@@ -332,7 +334,7 @@ export class ManifestRun {
 
   /** Brings the tensors of a packed weight to their places, part by part. */
   private pack({ info, layer, parts }: PackedWeight, tensors: TensorValues): void {
-    const { columns, sources, element } = info;
+    const { columns, sources } = info;
     const whole = new Float32Array(info.rows * columns);
     for (const { tensor, row, zeros } of sources) {
       const values = tensors(tensorName(tensor, layer));
@@ -342,14 +344,19 @@ export class ManifestRun {
     for (const [index, { base, rows, bytes }] of parts.entries()) {
       const own = whole.subarray(base * columns, (base + rows) * columns);
       const memory = new ArrayBuffer(bytes);
-      if (element === "f16" || element === "bf16") {
-        const halves = Uint16Array.from(own, element === "f16" ? halfToBits : bfloatToBits);
-        if (info.layout === "fragments") scatterFragments(new Uint16Array(memory), halves, 0, columns);
-        else new Uint16Array(memory).set(halves);
-      } else new Float32Array(memory).set(own);
+      const encoded = encodeRows(info, own);
+      if (info.layout === "fragments") scatterFragments(info, new Uint8Array(memory), encoded, 0);
+      else new Uint8Array(memory).set(encoded);
       this.memory.set(weightName(info.name, layer, index), memory);
     }
   }
+}
+
+/** Rows as a weight stores them. */
+function encodeRows(info: WeightInfo, rows: Float32Array): Uint8Array {
+  if (info.quantised !== undefined) return new RowEncoder().encode(info, "F32", bytesOf(rows));
+  if (info.element === "f32") return bytesOf(rows);
+  return bytesOf(Uint16Array.from(rows, info.element === "f16" ? halfToBits : bfloatToBits));
 }
 
 const weightName = (weight: string, layer: number | undefined, part: number) =>

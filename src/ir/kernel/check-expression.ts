@@ -43,6 +43,8 @@ export function remake(expression: Expression): Expression {
       return make.pack(expression.format, expression.value);
     case "unpack":
       return make.unpack(expression.format, expression.value);
+    case "add-halves":
+      return make.addHalves(expression.format, expression.left, expression.right);
     default:
       return unreachable(expression);
   }

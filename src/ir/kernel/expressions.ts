@@ -23,7 +23,8 @@ export type Expression =
   | Extract
   | Dot
   | Pack
-  | Unpack;
+  | Unpack
+  | AddHalves;
 
 /** A scalar that is known when the kernel is built. Floats are finite and already rounded to their type. */
 export interface Constant {
@@ -202,4 +203,13 @@ export interface Unpack {
   readonly type: "vec2<f32>";
   readonly format: HalfFormat;
   readonly value: Expression;
+}
+
+/** The sums of two pairs of halves in words, each rounded once. Needs no capability. */
+export interface AddHalves {
+  readonly kind: "add-halves";
+  readonly type: "u32";
+  readonly format: HalfFormat;
+  readonly left: Expression;
+  readonly right: Expression;
 }

@@ -6,6 +6,7 @@
  */
 import { InternalError } from "../../diagnostics/diagnostic.js";
 import type {
+  AddHalves,
   Binary,
   BinaryOp,
   Bitcast,
@@ -198,6 +199,11 @@ export function pack(format: HalfFormat, value: Expression): Pack {
 export function unpack(format: HalfFormat, value: Expression): Unpack {
   require(value.type === "u32", () => `unpack takes u32, not ${value.type}`);
   return { kind: "unpack", type: "vec2<f32>", format, value };
+}
+
+export function addHalves(format: HalfFormat, left: Expression, right: Expression): AddHalves {
+  require(left.type === "u32" && right.type === "u32", () => `halves of ${left.type} and ${right.type}`);
+  return { kind: "add-halves", type: "u32", format, left, right };
 }
 
 function require(condition: boolean, complaint: () => string): asserts condition {

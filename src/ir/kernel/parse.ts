@@ -283,7 +283,7 @@ class KernelParser {
       return make.binary(op as BinaryOp, a, b);
     }
     const [verb, noun] = name.split("_") as [string, string];
-    arity({ clamp: 3, fma: 3, select: 3, dot: 2 }[verb] ?? 1);
+    arity({ clamp: 3, fma: 3, select: 3, dot: 2, add: 2 }[verb] ?? 1);
     switch (verb) {
       case "clamp":
         return make.clamp(a, b, c);
@@ -301,6 +301,8 @@ class KernelParser {
         return make.pack(noun as HalfFormat, a);
       case "unpack":
         return make.unpack(noun as HalfFormat, a);
+      case "add":
+        return make.addHalves(noun as HalfFormat, a, b);
       default:
         return reader.fail(`there is no operator ${name}`);
     }

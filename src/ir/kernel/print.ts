@@ -180,6 +180,8 @@ export function printExpression(expression: Expression): string {
     case "pack":
     case "unpack":
       return call(`${expression.kind}_${expression.format}`, expression.value);
+    case "add-halves":
+      return call(`add_${expression.format}`, expression.left, expression.right);
     default:
       return unreachable(expression);
   }

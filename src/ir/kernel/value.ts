@@ -196,6 +196,10 @@ export const packHalves = (format: HalfFormat, value: Value): Value => new Value
 export const unpackHalves = (format: HalfFormat, value: Value): Value =>
   new Value(make.unpack(format, value.expression));
 
+/** The sums of the two pairs of halves in two u32, in a u32. */
+export const addHalves = (format: HalfFormat, left: Value, right: Operand): Value =>
+  new Value(make.addHalves(format, left.expression, lift(right, "u32").expression));
+
 /** All conditions; true when there are none. */
 export const allOf = (...conditions: Value[]): Value =>
   conditions.length === 0 ? bool(true) : conditions.reduce((a, b) => a.and(b));

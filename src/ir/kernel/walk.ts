@@ -20,6 +20,7 @@ export function operandsOf(expression: Expression): readonly Expression[] {
       return [expression.operand];
     case "binary":
     case "dot":
+    case "add-halves":
       return [expression.left, expression.right];
     case "clamp":
       return [expression.value, expression.low, expression.high];
@@ -54,6 +55,7 @@ export function mapOperands(expression: Expression, map: (operand: Expression) =
       return { ...expression, operand: map(expression.operand) };
     case "binary":
     case "dot":
+    case "add-halves":
       return { ...expression, left: map(expression.left), right: map(expression.right) };
     case "clamp":
       return { ...expression, value: map(expression.value), low: map(expression.low), high: map(expression.high) };

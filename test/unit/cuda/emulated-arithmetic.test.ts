@@ -1,6 +1,6 @@
 /** The emulated device's matrix units, 16-bit floats and conversions against the compiler's own definitions. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { buildKernel, fma, packHalves, unpackHalves, vector } from "../../../src/ir/kernel/builder.js";
+import { addHalves, buildKernel, fma, packHalves, unpackHalves, vector } from "../../../src/ir/kernel/builder.js";
 import { cellOfA, cellOfB, cellOfC, cellOfLoad } from "../../../src/ir/kernel/fragments.js";
 import { bfloatFromBits, bfloatToBits, halfFromBits, halfToBits } from "../../../src/ir/kernel/half.js";
 import type { Kernel } from "../../../src/ir/kernel/kernel.js";
@@ -64,12 +64,22 @@ const halfArithmetic = buildKernel("half_arithmetic", { ...warp, workgroupSize: 
   y.set(k.globalId, vector("f16", [a.add(b), a.mul(b), a.div(b), fma(a, b, b)]));
 });
 
+/** Sums of pairs of halves in words. */
+const pairSums = buildKernel("pair_sums", { ...warp, workgroupSize: 256 }, (k) => {
+  const x = k.read("x", "u32");
+  const y = k.readWrite("y", "vec2<u32>");
+  const a = k.let("a", x.at(k.globalId));
+  const b = k.let("b", x.at(k.globalId.add(257).rem(many)));
+  y.set(k.globalId, vector("u32", [addHalves("f16", a, b), addHalves("bf16", a, b)]));
+});
+
 const kernels = [
   multiply("f16"),
   multiply("bf16"),
   ...([2, 4] as const).flatMap((matrices) => [loadMatrices(matrices, false), loadMatrices(matrices, true)]),
   conversions,
   halfArithmetic,
+  pairSums,
 ];
 let device: Awaited<ReturnType<typeof emulatedKernels>>;
 
@@ -189,6 +199,29 @@ describe.skipIf(missingCompiler !== undefined)("the emulated device", () => {
           differing.push(`operation ${operation} of ${a} and ${b}: ${value}, not ${nearestHalf(exact)}`);
         }
       });
+    }
+    expect(differing).toEqual([]);
+  });
+
+  it("adds pairs of halves and rounds each sum once", () => {
+    const x = Uint32Array.from({ length: many }, (_, i) => Math.imul(i, 2654435761) >>> 0);
+    const y = new Uint32Array(2 * many);
+    device.run("pair_sums", { buffers: { x, y }, params: {}, workgroups: [many / 256, 1, 1] });
+    const formats = [
+      [halfFromBits, halfToBits],
+      [bfloatFromBits, bfloatToBits],
+    ] as const;
+    const differing: string[] = [];
+    for (let i = 0; i < many; i++) {
+      for (const [format, [fromBits, toBits]] of formats.entries()) {
+        for (const shift of [0, 16]) {
+          const [a, b] = [x[i]!, x[(i + 257) % many]!].map((word) => fromBits((word >>> shift) & 0xffff));
+          const found = fromBits((y[2 * i + format]! >>> shift) & 0xffff);
+          const expected = fromBits(toBits(a! + b!));
+          if (!Object.is(found, expected) && differing.length < 5)
+            differing.push(`${a} + ${b}: ${found}, not ${expected}`);
+        }
+      }
     }
     expect(differing).toEqual([]);
   });

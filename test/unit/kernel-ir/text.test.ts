@@ -136,6 +136,7 @@ const { floatTree } = fc.letrec<{ floatTree: Tree }>((tie) => {
       two((a, b) => values.select(a.lt(b).or(a.eq(b).not()), a, b)),
       two((a, b) => values.dot(values.vector("f32", [a, b]), values.vector("f32", [b, a]))),
       two((a, b) => values.unpackHalves("bf16", values.packHalves("f16", values.vector("f32", [a, b]))).y),
+      two((a, b) => values.addHalves("bf16", a.bitcast("u32"), b.bitcast("u32")).bitcast("f32")),
       two((a, b) => values.fma(a, b, a.toF16().mul(0.5).toF32())),
       one((a) => a.neg()),
       one((a) => values.exp(values.clamp(a, -1, 1))),

@@ -1,6 +1,7 @@
 /** Kernels that together use every construct of the IR that WGSL has, for comparing a device with the interpreter. */
 import {
   abs,
+  addHalves,
   bool,
   buildKernel,
   ceil,
@@ -108,7 +109,7 @@ export function vectorConstructs(): Kernel {
   return buildKernel("vector_constructs", options, (k) => {
     const x = k.read("x", "vec4<f32>");
     const y = k.readWrite("y", "vec4<f32>");
-    const bits = k.readWrite("bits", "vec2<u32>");
+    const bits = k.readWrite("bits", "vec4<u32>");
     const a = k.let("a", x.at(k.localId));
     const b = k.let("b", vector("f32", [a.w, a.z, 0.5, a.x]));
     const swapped = k.var("swapped", vector("f32", [a.x, a.y]));
@@ -130,7 +131,13 @@ export function vectorConstructs(): Kernel {
     const bfloats = k.let("bfloats", unpackHalves("bf16", packHalves("bf16", low)));
     results.push(vector("f32", [halves.x, halves.y, bfloats.x, bfloats.y]));
     writeAll(results, (index, value) => y.set(k.localId.mul(results.length).add(index), value));
-    bits.set(k.localId, vector("u32", [packHalves("f16", low), packHalves("bf16", low)]));
+    const packed = [packHalves("f16", low), packHalves("bf16", low)] as const;
+    // Twice a half is a half, whatever a device does to those between.
+    const sums = [
+      addHalves("f16", packed[0], packed[0]),
+      addHalves("bf16", packed[1], packHalves("bf16", vector("f32", [b.x, b.y]))),
+    ];
+    bits.set(k.localId, vector("u32", [...packed, ...sums]));
   });
 }
 

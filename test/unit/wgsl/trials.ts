@@ -56,7 +56,7 @@ export function trials(): readonly Trial[] {
       about: "vectors and packed halves",
       kernel: vectorConstructs(),
       run: {
-        buffers: { x: values(64, 9), y: new Float32Array(16 * 8 * 4), bits: new Uint32Array(32) },
+        buffers: { x: values(64, 9), y: new Float32Array(16 * 8 * 4), bits: new Uint32Array(64) },
         params: {},
         workgroups: one,
       },

@@ -145,14 +145,13 @@ async function readFragments(
   start: number,
   length: number,
 ): Promise<Uint8Array> {
-  const { columns } = info;
   const { rowBytes } = packedShape(info);
-  const first = row * columns + start / 2;
-  const firstRow = Math.floor(Math.floor(first / columns) / 16) * 16;
-  const endRow = fragmentLength(Math.ceil((first + length / 2) / columns));
+  const ofRow = bytesOfRow(info);
+  const first = row * ofRow + start;
+  const firstRow = Math.floor(Math.floor(first / ofRow) / 16) * 16;
+  const endRow = fragmentLength(Math.ceil((first + length) / ofRow));
   const tiles = await source.read(offset + firstRow * rowBytes, (endRow - firstRow) * rowBytes);
-  const halves = new Uint16Array(new Uint8Array(tiles).buffer);
-  return new Uint8Array(gatherFragments(halves, first - firstRow * columns, length / 2, columns).buffer);
+  return gatherFragments(info, tiles, first - firstRow * ofRow, length);
 }
 
 /** The package's manifest. */
