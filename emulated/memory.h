@@ -234,6 +234,13 @@ template <typename T> struct Same {
 template <typename T> using As = typename Same<T>::type;
 }  // namespace emulated
 
+/** Nothing that is checked tells them apart: what earlier kernels write is known by itself. */
+template <typename T> using produced = buffer<T>;
+
+template <typename T> inline std::remove_const_t<T> load_once(const buffer<T>& from, emulated::Place place) {
+  return from[place];
+}
+
 template <typename T> inline void store(const buffer<T>& to, emulated::Place index, emulated::As<T> value) {
   to.store(index, value);
 }

@@ -9,6 +9,8 @@ export interface Spelling {
   /** From names in the kernel to names in the text. */
   readonly names: ReadonlyMap<string, string>;
   readonly workgroupSize: number;
+  /** Names in the kernel of the buffers that are loaded once. */
+  readonly once: ReadonlySet<string>;
 }
 
 /**
@@ -34,8 +36,10 @@ function spellTight(expression: Expression, spelling: Spelling): Spelled {
       return primary(`params.${spelling.names.get(expression.name)!}`);
     case "builtin":
       return spellBuiltin(expression.name, spelling);
-    case "load":
-      return primary(`${spelling.names.get(expression.name)!}[${spell(expression.index, spelling)}]`);
+    case "load": {
+      const [name, index] = [spelling.names.get(expression.name)!, spell(expression.index, spelling)];
+      return primary(spelling.once.has(expression.name) ? `load_once(${name}, ${index})` : `${name}[${index}]`);
+    }
     case "unary":
       return expression.op === "neg" || expression.op === "not" || expression.op === "bit-not"
         ? { text: prefixSigns[expression.op] + at(levels.primary, tight(expression.operand)), level: levels.unary }

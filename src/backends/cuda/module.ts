@@ -24,6 +24,7 @@ export function emitCuda(kernel: Kernel): string {
   const spelling: Spelling = {
     names: nameDeclarations(kernel, reservedInCuda),
     workgroupSize: kernel.workgroupSize,
+    once: new Set(kernel.buffers.filter(({ once }) => once).map(({ name }) => name)),
   };
   const writer = new Writer();
   writeHeader(kernel, writer);
@@ -53,9 +54,12 @@ function writeParams(kernel: Kernel, { names }: Spelling, writer: Writer): void 
 
 function writeFunction(kernel: Kernel, spelling: Spelling, writer: Writer): void {
   const { names } = spelling;
-  const parameters = kernel.buffers.map(
-    ({ name, type, access }) => `buffer<${access === "read" ? "const " : ""}${type}> ${names.get(name)!}`,
-  );
+  const parameters = kernel.buffers.map(({ name, type, access, role }) => {
+    const own = names.get(name)!;
+    if (access === "read_write") return `buffer<${type}> ${own}`;
+    // What an earlier kernel may still be writing must not pass for constant memory, whose loads need not wait.
+    return role === "weight" ? `buffer<const ${type}> ${own}` : `produced<const ${type}> ${own}`;
+  });
   if (kernel.params.length > 0) parameters.push(`const ${kernel.name}_params params`);
   const bounds = [kernel.workgroupSize, ...(kernel.resident === undefined ? [] : [kernel.resident])].join(", ");
   writer.line(`extern "C" __global__ void __launch_bounds__(${bounds})`);

@@ -41,9 +41,29 @@ template <> __device__ inline u32 convert<u32, f32>(f32 from) { return __float2u
 /** Loads are written `name[index]`; what else touches memory is a function of the memory and an index, which an emulator can check. */
 const memory = `// Device memory of a kernel's parameter, which no other parameter overlaps.
 template <typename T> using buffer = T* __restrict__;
+// Memory that earlier kernels write: loads of it stay behind await_previous(), which those of a constant buffer need not.
+template <typename T> using produced = T*;
 // An array of the block. Sixteen bytes, so that vectors, asynchronous copies and matrix loads find their elements aligned.
 #define SHARED(type, name, length) __shared__ alignas(16) type name[length]
 
+// A load of what is loaded once: it stays before await_previous() if it is written there, and passes by the first-level cache.
+template <typename T, typename Index> __device__ inline T load_once(const T* from, Index index) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8 || sizeof(T) == 16, "one load");
+  const T* place = from + index;
+  T loaded;
+  u32* words = reinterpret_cast<u32*>(&loaded);
+  if constexpr (sizeof(T) == 16) {
+    asm volatile("ld.global.L1::no_allocate.L2::256B.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3]) : "l"(__cvta_generic_to_global(place)));
+  } else if constexpr (sizeof(T) == 8) {
+    asm volatile("ld.global.L1::no_allocate.L2::256B.v2.u32 {%0, %1}, [%2];"
+                 : "=r"(words[0]), "=r"(words[1]) : "l"(__cvta_generic_to_global(place)));
+  } else {
+    asm volatile("ld.global.L1::no_allocate.L2::256B.u32 %0, [%1];"
+                 : "=r"(words[0]) : "l"(__cvta_generic_to_global(place)));
+  }
+  return loaded;
+}
 template <typename T, typename Index> __device__ inline void store(T* to, Index index, T value) { to[index] = value; }
 // Both return the value before.
 template <typename Index> __device__ inline u32 atomic_add(u32* to, Index index, u32 value) {

@@ -149,6 +149,11 @@ export class KernelBuilder {
     return this.buffer(name, type, "read", role);
   }
 
+  /** Weights of which every element is loaded once; see `BufferDeclaration.once`. */
+  readOnce(name: string, type: ValueType): Memory {
+    return this.buffer(name, type, "read", "weight", true);
+  }
+
   /** A buffer that this kernel writes, and may read. */
   readWrite(name: string, type: ValueType, role: BufferRole = "activation"): Memory {
     return this.buffer(name, type, "read_write", role);
@@ -352,9 +357,9 @@ export class KernelBuilder {
     return kernel;
   }
 
-  private buffer(name: string, type: ValueType, access: Access, role: BufferRole): Memory {
+  private buffer(name: string, type: ValueType, access: Access, role: BufferRole, once = false): Memory {
     const own = this.declare(name);
-    this.buffers.push({ name: own, type, access, role });
+    this.buffers.push({ name: own, type, access, role, ...(once && { once }) });
     return new Memory(this, "buffer", own, type);
   }
 

@@ -39,6 +39,11 @@ export interface BufferDeclaration {
   readonly type: ValueType;
   readonly access: Access;
   readonly role: BufferRole;
+  /**
+   * No kernel writes it while this one runs, and the whole launch loads an element once at most, or nearly: caches had better keep
+   * something else. Its loads stay where they are written, so those before `awaitPrevious` really come before it.
+   */
+  readonly once?: boolean;
 }
 
 export interface ParamDeclaration {

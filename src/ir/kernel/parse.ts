@@ -66,7 +66,8 @@ class KernelParser {
     if (keyword === "buffer") {
       const access = this.oneOf<Access>(["read", "read_write"]);
       const role = this.oneOf<BufferRole>(["weight", "activation", "cache", "table", "state", "scratch"]);
-      this.buffers.push({ name, type, access, role });
+      const once = reader.takeIf("once") ? { once: true } : {};
+      this.buffers.push({ name, type, access, role, ...once });
     } else if (keyword === "param") {
       this.params.push({ name, type: type as ParamDeclaration["type"], offset: 4 * this.params.length });
     } else {

@@ -31,7 +31,9 @@ export function printKernel(kernel: Kernel): string {
     writer.line(`doc ${JSON.stringify(kernel.doc)}`);
     if (kernel.origin !== undefined) writer.line(`origin ${JSON.stringify(kernel.origin)}`);
     writer.line(`dispatch ${JSON.stringify(kernel.dispatch)}`);
-    for (const { name, type, access, role } of kernel.buffers) writer.line(`buffer ${name}: ${type} ${access} ${role}`);
+    for (const { name, type, access, role, once } of kernel.buffers) {
+      writer.line(`buffer ${name}: ${type} ${access} ${role}${once ? " once" : ""}`);
+    }
     for (const { name, type } of kernel.params) writer.line(`param ${name}: ${type}`);
     for (const { name, type, length, atomic } of kernel.arrays) {
       writer.line(`${atomic ? "atomic" : "array"} ${name}: ${type}[${length}]`);

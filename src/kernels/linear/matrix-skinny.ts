@@ -188,8 +188,8 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
   const firstBatch = loadWeights(u32(0), isGuarded(0));
   if (options.capabilities.dependentLaunch) {
     k.comment("The first weights are on their way while the kernel before this one still writes the input.");
-    k.awaitPrevious();
     k.releaseNext();
+    k.awaitPrevious();
   }
   multiply(firstBatch);
   const last = batches - 1;

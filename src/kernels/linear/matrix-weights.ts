@@ -51,7 +51,7 @@ export function stepShape(options: LinearOptions): StepShape {
 
 /** Binds the weights of a product. */
 export function bindMatrixWeights(k: KernelBuilder, options: LinearOptions): MatrixWeights {
-  const weight = k.read("weight", "vec4<u32>", "weight");
+  const weight = k.readOnce("weight", "vec4<u32>");
   const { steps } = stepShape(options);
   return {
     band: (name, band, lane) => {

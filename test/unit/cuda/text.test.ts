@@ -43,7 +43,7 @@ describe("emitted CUDA", () => {
       extern "C" __global__ void __launch_bounds__(128)
       bf16_product(
         buffer<const vec4<u32>> weights,
-        buffer<const u32> x,
+        produced<const u32> x,
         buffer<f32> y,
         const bf16_product_params params
       ) {
