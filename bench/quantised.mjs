@@ -24,10 +24,10 @@ import { describeMachine, optionsOf, record } from "./measure.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const shared = join(root, "../shared");
-const { runs: texts, recorded } = optionsOf(process.argv, { runs: 256 });
+const { runs: texts, recorded } = optionsOf(process.argv, { runs: 128 });
 const length = 128;
 /** Texts that kernels read, too. */
-const onKernels = Math.min(16, texts);
+const onKernels = Math.min(8, texts);
 /** Texts that are read side by side. */
 const batch = 16;
 
