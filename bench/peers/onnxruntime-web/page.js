@@ -6,6 +6,7 @@ import { randomCheckpoint } from "/phdc/bench/random-weights.js";
 import { loadModel } from "/phdc/runtime/model.js";
 import { describeAdapter } from "/phdc/runtime/webgpu/adapter-info.js";
 import { openDevice } from "/phdc/runtime/webgpu/device.js";
+import { measureCosts, namePipelines, observe, timeKernels } from "./observe.js";
 
 /** What kernels may be compiled for. */
 export async function describe() {
@@ -23,6 +24,7 @@ const peers = {
  * Every step gives the host its logits, which is what onnxruntime-web can do. `difference` is that of an engine's logits from phdc's.
  */
 export async function compare({ manifest, texts, config, prompt, context, repeat, steps, warmUp }) {
+  namePipelines();
   const own = await openOwn(manifest, texts, context, prompt.length);
   const engines = { phdc: own };
   for (const [name, features] of Object.entries(peers)) engines[name] = await openPeer(config, context, features);
@@ -56,7 +58,22 @@ export async function compare({ manifest, texts, config, prompt, context, repeat
   }
   // What a program that generates text waits for: the token goes from step to step on the device.
   const sampled = await own.sampledSteps(prompt, repeat, steps);
-  return { found, sampled, magnitude };
+  const work = {};
+  for (const [name, engine] of Object.entries(engines)) work[name] = await workOf(engine, prompt, steps);
+  const costs = await measureCosts(await openPeerDevice([]), repeat);
+  return { found, sampled, magnitude, work, costs };
+}
+
+/** What an engine asks of the device for the prompt, and for the step in the middle of those that are timed. */
+async function workOf(engine, prompt, steps) {
+  const measured = async (run) => {
+    const { dispatches, device, ...counted } = await observe(run);
+    return { ...counted, dispatches: dispatches.length, kernels: await timeKernels({ device, dispatches }, 3) };
+  };
+  await engine.restart();
+  const prefill = await measured(() => engine.prefill(prompt));
+  for (let step = 0; step < steps >> 1; step++) await engine.decode(prompt[step % prompt.length]);
+  return { prefill, decode: await measured(() => engine.decode(prompt[0])) };
 }
 
 async function openPeer(config, context, features) {

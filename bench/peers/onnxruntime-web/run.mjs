@@ -14,6 +14,7 @@ import { compileSource } from "../../../dist/compile.js";
 import { describeMachine, record } from "../../measure.mjs";
 import { openBrowser, serve } from "../browser.mjs";
 import { llamaGraph } from "./llama-graph.mjs";
+import { describeWork, workByKind } from "./work.mjs";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
 const here = fileURLToPath(new URL(".", import.meta.url));
@@ -87,12 +88,23 @@ try {
     `the peer takes ×${factors.prefill.toFixed(2)} of phdc's time in prefill, ×${factors.decode.toFixed(2)} in decode`,
   );
   console.log(`phdc with the token on the device: ${tenths(sampledDecodeMs)} per step`);
+  const work = workByKind(found.work);
+  for (const phase of ["prefill", "decode"]) {
+    const names = ["phdc", ...right.map(([name]) => name)];
+    console.log(describeWork(phase, names, work, (name) => engines[name][`${phase}Ms`].median));
+  }
+  const { dispatchMs, wideDispatchMs, passMs, submitMs, roundTripMs } = found.costs;
+  console.log(
+    `that do next to nothing: a dispatch of 1 workgroup ${dispatchMs.toFixed(3)} ms, of 64 ${wideDispatchMs.toFixed(3)} ms, ` +
+      `in a pass of its own ${passMs.toFixed(3)} ms, in a submission of its own ${submitMs.toFixed(3)} ms; ` +
+      `one alone, until it is known to be done, ${roundTripMs.toFixed(1)} ms`,
+  );
   if (values.record) {
     record(root, `onnxruntime-web-${values.model}`, {
       ...{ benchmark: "onnxruntime-web", peer: "onnxruntime-web 1.30.0, WebGPU provider" },
       ...{ model: values.model, copies: 1, prompt: promptLength, dtype: "f32", repeat, steps, warmUp },
       ...{ adapter: describe(adapter), browser: browser.version(), ...describeMachine(root) },
-      ...{ engines, logitsMagnitude: found.magnitude, factors, sampledDecodeMs },
+      ...{ engines, logitsMagnitude: found.magnitude, factors, sampledDecodeMs, work, costs: found.costs },
     });
   }
 } finally {
