@@ -48,8 +48,6 @@ const oneTable = ({ tables }: Workshop, { queryRope, keyRope }: StoreKeys): bool
 /** What decode attention needs to finish queries and keys itself; absent in prefill, and where it would need too many bindings. */
 function freshHeads(shop: Workshop, situation: Situation, op: StoreKeys) {
   if (situation.phase !== "decode" || !oneTable(shop, op)) return undefined;
-  // Attention on matrix units copies keys as they are stored.
-  if (takesMatrixUnits({ ...shop, width: op.width })) return undefined;
   const { bindings, query, key, ...heads } = layOutHeads(shop, situation, op, { query: true, keys: true });
   const { kept, entering } = situation;
   const bound = { ...bindings, ...keyBindings(shop, kept), ...partialsBindings, control };

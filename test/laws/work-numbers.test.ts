@@ -86,6 +86,16 @@ async function expectTables(file: string, models: readonly (readonly [name: stri
   return works;
 }
 
+/** The paper's plans, at 1024 positions. */
+const paperModels = (copies: readonly number[], options: CompileOptions) =>
+  ["olmo2-550m", "olmo2-1.2b", "llama-1.2b"].flatMap((name) =>
+    copies.map((repeat) => {
+      const made = shapeSource(name, { variant: "phd-cswa", copies: repeat, window: 16, chunk: 32 });
+      if ("wrong" in made) throw new Error(`${name} does not import`);
+      return [`${name} K=${repeat}`, compiled(name, made.source.text, options), 1024] as const;
+    }),
+  );
+
 describe("the work of a step and of a prompt is what it was", () => {
   it.skipIf(goldenCases.length === 0)("for the golden models: 64 positions", async () => {
     const models = goldenCases.map((name) => {
@@ -96,15 +106,7 @@ describe("the work of a step and of a prompt is what it was", () => {
   });
 
   it("for the paper's plans of 550M and 1.2B: 1024 positions, halves, K = 1, 2, 3, 5, 16", async () => {
-    const models = ["olmo2-550m", "olmo2-1.2b", "llama-1.2b"].flatMap((name) =>
-      [1, 2, 3, 5, 16].map((copies) => {
-        const made = shapeSource(name, { variant: "phd-cswa", copies, window: 16, chunk: 32 });
-        if ("wrong" in made) throw new Error(`${name} does not import`);
-        const about = `${name} K=${copies}`;
-        return [about, compiled(name, made.source.text, halves), 1024] as const;
-      }),
-    );
-    const works = await expectTables("paper", models);
+    const works = await expectTables("paper", paperModels([1, 2, 3, 5, 16], halves));
     // Whatever K is, a step reads the same weights, once, in six dispatches a layer at most.
     for (const [name, { decode }] of works) {
       const family = name.split(" ")[0];
@@ -115,5 +117,10 @@ describe("the work of a step and of a prompt is what it was", () => {
         expect(decode.filter(({ call }) => call.layer === layer).length, name).toBeLessThanOrEqual(6);
       }
     }
+  });
+
+  it("for the same on CUDA's matrix units, in bf16: K = 1, 3, 16", async () => {
+    const options = { dtype: "bf16", target: "cuda" } as const;
+    await expectTables("paper-cuda-bf16", paperModels([1, 3, 16], options));
   });
 });

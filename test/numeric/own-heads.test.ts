@@ -1,8 +1,10 @@
 /** Decode attention that finishes queries and keys itself, against the kernels that do it in two steps. */
 import { describe, expect, it } from "vitest";
+import { cudaCapabilities } from "../../src/backends/cuda/capabilities.js";
 import { AccessCounts, type BufferData, runKernel } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import { decodeAttention } from "../../src/kernels/attention/decode.js";
+import { matrixDecodeAttention } from "../../src/kernels/attention/matrix-decode.js";
 import { type FreshHeads, rowBlocks } from "../../src/kernels/attention/options.js";
 import type { HeadColumns } from "../../src/kernels/elementwise/head-columns.js";
 import { headsOf, storeKeys } from "../../src/kernels/elementwise/store-keys.js";
@@ -30,6 +32,8 @@ interface Finishing {
   readonly kept?: readonly number[];
   readonly splits?: number;
   readonly capabilities?: Capabilities;
+  /** Attention on matrix units. */
+  readonly units?: "matrix";
   readonly count?: AccessCounts;
 }
 
@@ -38,6 +42,12 @@ type Shape = Pick<AttentionCase, "heads" | "kvHeads" | "width" | "cache" | "tile
 const shape: Shape = { heads: 4, kvHeads: 2, width: 8, cache: "f32", tileRows: 16 };
 // Two norms of one row differ in the order of their sums.
 const tolerance = 1e-5;
+/** On matrix units a sum in another order may also round a half of a normed head the other way, by one unit in the last of 11 or 8 bits. */
+const roundedOtherwise = {
+  f32: { relative: tolerance, halves: 0 },
+  f16: { relative: 2 ** -10, halves: 1 },
+  bf16: { relative: 2 ** -7, halves: 1 },
+} as const;
 const untouched = 12345;
 
 /** Runs both ways over the newest position of sequences of some lengths; gives the buffers of the single kernel. */
@@ -50,7 +60,9 @@ function compare(
 ) {
   const { heads, kvHeads, width, cache, tileRows } = { ...shape, ...of };
   const { copies, groups, parts, predicate } = relation;
-  const { splits = 3, capabilities = withoutSubgroups } = how;
+  const { splits = 3, units } = how;
+  const { capabilities = units === "matrix" ? cudaCapabilities : withoutSubgroups } = how;
+  const attend = units === "matrix" ? matrixDecodeAttention : decodeAttention;
   const order = how.order ?? Array.from({ length: copies }, (_, index) => index + 1);
   const querying = how.querying ?? copies;
   const sequences = lengths.map((length): Sequence => {
@@ -117,8 +129,8 @@ function compare(
   });
   const expected = partials(layout, test, splits);
   const workgroups = [layout.tileCount, kvHeads * rowBlocks(attention).blocks, splits] as const;
-  runKernel(decodeAttention(attention), {
-    buffers: { query: queries, ...stored, ...expected, control: layout.control },
+  runKernel(attend(attention), {
+    buffers: { query: queries, ...bound(stored, how, width), ...expected, control: layout.control },
     params: { ...layout.params, splits },
     workgroups,
   });
@@ -129,7 +141,7 @@ function compare(
   const own = keyBuffers(layout, kept);
   for (const group of kept) forgetNewest(own[`keys_${group}`]!, stored[`keys_${group}`]!, layout, test, group);
   const actual = partials(layout, test, splits);
-  const kernel = decodeAttention({ ...attention, fresh });
+  const kernel = attend({ ...attention, fresh });
   const params: Record<string, number> = {
     ...table,
     ...slotsOf(layout, kept),
@@ -139,16 +151,21 @@ function compare(
     row_base: rowBase,
   };
   runKernel(kernel, {
-    buffers: { ...inputs, ...own, ...actual },
+    buffers: { ...inputs, ...bound(own, how, width), ...actual },
     params: Object.fromEntries(kernel.params.map(({ name }) => [name, params[name]!])),
     workgroups,
     detectRaces: true,
     ...(how.count && { count: how.count }),
   });
-  expectClose(actual.partial_stats, expected.partial_stats, "statistics");
-  expectClose(actual.partial_values, expected.partial_values, "values");
-  for (const group of kept)
-    expectClose(numbers(own[`keys_${group}`]!), numbers(stored[`keys_${group}`]!), `group ${group}`);
+  const allowed = units === "matrix" && how.norm ? roundedOtherwise[cache] : { relative: tolerance, halves: 0 };
+  expectClose(actual.partial_stats, expected.partial_stats, "statistics", allowed.relative);
+  expectClose(actual.partial_values, expected.partial_values, "values", allowed.relative);
+  for (const group of kept) {
+    const [actualKeys, expectedKeys] = [own, stored].map((buffers) => buffers[`keys_${group}`]!);
+    if (actualKeys instanceof Uint16Array) {
+      expectEqualBits(actualKeys, expectedKeys as Uint16Array, `group ${group}`, allowed.halves);
+    } else expectClose(actualKeys!, expectedKeys as Float32Array, `group ${group}`, tolerance);
+  }
   return { layout, kernel };
 }
 
@@ -217,14 +234,30 @@ function forgetNewest(
   }
 }
 
-/** Halves as their bits: equal halves have equal bits, and neighbours are 1 apart. */
-const numbers = (data: Float32Array | Uint16Array): Float32Array | number[] =>
-  data instanceof Float32Array ? data : Array.from(data, (bits) => (bits === 0x7e00 ? Number.NaN : bits));
+/** The same stores as words, where the kernel binds them so. */
+const bound = (stores: Readonly<Record<string, Float32Array | Uint16Array>>, { units }: Finishing, width: number) =>
+  Object.fromEntries(
+    Object.entries(stores).map(([name, data]) => [
+      name,
+      units === "matrix" && width % 2 === 0 ? new Uint32Array(data.buffer) : data,
+    ]),
+  );
 
-function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, what: string): void {
+const numbers = (data: Float32Array | Uint16Array): number[] =>
+  Array.from(data, (value) => (data instanceof Uint16Array && value === 0x7e00 ? Number.NaN : value));
+
+/** Equal halves have equal bits, and neighbours are 1 apart. */
+function expectEqualBits(actual: Uint16Array, expected: Uint16Array, what: string, apart: number): void {
+  for (let i = 0; i < expected.length; i++) {
+    if (Math.abs(actual[i]! - expected[i]!) > apart)
+      expect.fail(`${what}: half ${i} is ${actual[i]} instead of ${expected[i]}`);
+  }
+}
+
+function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, what: string, relative: number): void {
   for (let i = 0; i < expected.length; i++) {
     const [own, wanted] = [actual[i]!, expected[i]!];
-    const close = Math.abs(own - wanted) <= tolerance * Math.max(1, Math.abs(wanted));
+    const close = Math.abs(own - wanted) <= relative * Math.max(1, Math.abs(wanted));
     if (!close && !(Number.isNaN(own) && Number.isNaN(wanted)))
       expect.fail(`${what}: element ${i} is ${own} instead of ${wanted}`);
   }
@@ -320,4 +353,86 @@ describe("decode attention that finishes queries and keys", () => {
       }
     },
   );
+});
+
+describe("decode attention on matrix units that finishes queries and keys", () => {
+  const lengths = [1, 7, 33, 40];
+  const units = "matrix";
+  const halves = { cache: "f16", width: 16 } as const;
+
+  it.each([vanilla, naive(3), phd(5), phdSwa(3, 1), phdCswa(3, 16, 8), dilated(3, 3, 12), evenPositions(2)])(
+    "agrees with finishing and storing them first: $name",
+    (relation) => {
+      for (const store of ["forever", "ring"] as const)
+        compare(relation, lengths, { rotates: "by position", units }, halves, store);
+    },
+  );
+
+  it.each(["f16", "bf16"] as const)("norms over heads and over rows, in %s", (cache) => {
+    for (const norm of ["head", "row"] as const) {
+      const relation = phdCswa(3, 4, 5);
+      compare(relation, lengths, { norm, rotates: "by position and copy", units }, { ...halves, cache });
+      compare(relation, lengths, { norm, products: 3, units }, { ...halves, cache });
+      compare(relation, lengths, { norm, rotates: "by position", units }, { cache, width: 64, heads: 8 });
+    }
+  });
+
+  it.each([2, 4, 6, 8, 10, 12, 20, 24, 96, 112, 128])("turns heads of width %i", (width) => {
+    compare(phdSwa(2, 5), [9, 3], { rotates: "by position", products: 3, units }, { cache: "bf16", width });
+    compare(phdSwa(2, 5), [9, 3], { norm: "head", rotates: "by position", units }, { cache: "f16", width });
+  });
+
+  it("handles odd widths, which nothing turns", () => {
+    compare(phdSwa(2, 5), [9, 3], { norm: "row", units }, { cache: "f16", width: 5 });
+  });
+
+  it.each([1, 2, 3, 5, 16, 70])("serves K = %i copies", (copies) => {
+    for (const tileRows of [32, 7])
+      compare(phdSwa(copies, 2 * copies), [9, 4], { rotates: "by position", units }, { ...halves, tileRows });
+  });
+
+  it("cuts tiles that have more query rows than a workgroup takes", () => {
+    compare(phd(3), [21, 3], { rotates: "by position", units }, { ...halves, heads: 71, kvHeads: 1 });
+    compare(phd(3), [21, 3], { norm: "row", rotates: "by position", units }, { ...halves, heads: 46 });
+  });
+
+  it.each([1, 2, 7, 40])("stores each key once where %i splits share the keys", (splits) => {
+    compare(phdSwa(2, 16), [150, 2], { rotates: "by position", splits, units }, halves);
+  });
+
+  it("finds the rows of copies in any order of the table, also where few of them query", () => {
+    compare(phdSwa(4, 7), lengths, { rotates: "by position", order: [2, 4, 1, 3], units }, halves);
+    compare(phdSwa(4, 7), lengths, { rotates: "by position", querying: 1, units }, halves, "forever");
+    const some = { rotates: "by position", order: [3, 1, 2, 4], querying: 2, norm: "row", units } as const;
+    compare(phdSwa(4, 7), lengths, some, { ...halves, tileRows: 1 }, "forever");
+  });
+
+  it("needs no store for groups of which nothing outlives the step", () => {
+    const { kernel } = compare(phd(4), lengths, { rotates: "by position", kept: [0], units }, halves);
+    expect(kernel.buffers.map(({ name }) => name)).not.toContain("keys_1");
+    compare(phd(70), [3, 9], { rotates: "by position", kept: [0], units }, halves);
+  });
+
+  it.each([1, 3, 16])("reads each older key and value once, and the step's own from the product: K = %i", (copies) => {
+    const count = new AccessCounts();
+    const relation = phdCswa(copies, 16, 32);
+    const sequences = [75, 9];
+    const how = { rotates: "by position", splits: 4, count, units } as const;
+    const { layout } = compare(relation, sequences, how, { ...halves, heads: 8 });
+    for (const [group, live] of layout.live.entries()) {
+      const { firstCopy, lastCopy } = relation.groups[group]!;
+      const of = lastCopy - firstCopy + 1;
+      const slots = layout.params[`slots_${group}`]!;
+      const loads = count.of(`keys_${group}`).loadsOfElement;
+      const newest = sequences.map(
+        (length) => new Set(Array.from({ length: of }, (_, own) => ((length - 1) * of + own) % slots)),
+      );
+      const kvWidth = 2 * halves.width;
+      for (const [word, loaded] of loads.entries()) {
+        const row = Math.floor((8 * word) / kvWidth);
+        const own = newest[Math.floor(row / slots) % 2]!.has(row % slots);
+        expect(loaded, `group ${group}, word ${word}`).toBe(live.has(8 * word) && !own ? 1 : 0);
+      }
+    }
+  });
 });

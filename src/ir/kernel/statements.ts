@@ -175,7 +175,8 @@ export interface MatrixLoad {
  * Starts to copy one element of 4, 8 or 16 bytes from a buffer to a workgroup array of the same type, beside what follows.
  *
  * Needs the `async-copy` capability. The element may be used after an `async-wait` for its group, by other invocations after a
- * barrier behind that. Where `when` does not hold, zeros are stored and the buffer is not touched.
+ * barrier behind that. Where `when` does not hold, zeros are stored and the buffer is not touched. Nobody may store to the element of the
+ * buffer in the meantime.
  */
 export interface AsyncCopy {
   readonly kind: "async-copy";

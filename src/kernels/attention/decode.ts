@@ -1,24 +1,12 @@
-import {
-  allOf,
-  anyOf,
-  buildKernel,
-  clamp,
-  i32,
-  type KernelBuilder,
-  max,
-  u32,
-  type Value,
-  vector,
-  vectorOf,
-} from "../../ir/kernel/builder.js";
+import { buildKernel, type KernelBuilder, max, type Value, vector, vectorOf } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
-import { keysOf } from "../group-of-row.js";
 import { attend } from "./attend.js";
+import { decodeWork, finishHeads } from "./decode-work.js";
 import { bindHeads } from "./fresh-heads.js";
-import { type BoundGroup, bindGroups, type KeyRange, keyPlaces, keyRanges } from "./key-ranges.js";
-import { rowQueries } from "./key-tile.js";
+import { bindGroups } from "./key-ranges.js";
+import { type Queries, rowQueries } from "./key-tile.js";
 import { type DecodeAttentionOptions, describeHeads, headVector, kernelName, rowBlocks } from "./options.js";
-import { ownHeadBytes, ownHeads } from "./own-heads.js";
+import { type OwnHeads, ownHeadBytes } from "./own-heads.js";
 import { type QueryBlock, queryBlock } from "./query-block.js";
 import { chooseTiling, type Tiling } from "./tiling.js";
 
@@ -55,7 +43,7 @@ function body(k: KernelBuilder, options: DecodeAttentionOptions, tiling: Tiling)
   const { heads, width, fresh } = options;
   const lanes = headVector(width);
   const query = fresh ? undefined : k.read("query", vectorOf("f32", lanes));
-  const reader = fresh && bindHeads(k, options, fresh);
+  const reader = fresh && bindHeads(k, options, fresh, lanes);
   const bound = bindGroups(k, options);
   const partialValues = k.readWrite("partial_values", vectorOf("f32", lanes), "scratch");
   const partialStats = k.readWrite("partial_stats", "vec2<f32>", "scratch");
@@ -66,27 +54,17 @@ function body(k: KernelBuilder, options: DecodeAttentionOptions, tiling: Tiling)
   const block = queryBlock(k, control, options);
   const split = k.workgroupId.z;
   const placeOf = (tableRow: Value, head: Value) => tableRow.mul(heads).add(head).mul(splits).add(split);
-  const own = fresh && ownHeads(k, options, fresh, reader!, block, batch);
-  const groups = own ? bound.map((group) => ({ ...group, own: own.keys(group) })) : bound;
-  const hulls = keyRanges(k, block, groups);
-  const ranges = takeSplit(k, own ? clampToStore(k, block, groups, hulls) : hulls, split, splits, tiling.keys);
+  const work = decodeWork(k, options, block, bound, reader, batch, splits, tiling.keys);
+  const { own } = work;
   // Until the results are there, their place holds the finished queries: nobody else's, and too many for workgroup memory.
   const queries = own
     ? { memory: partialValues, start: (row: Value, head: Value) => placeOf(row, head).mul(width / lanes), lent: true }
     : rowQueries(query!, options);
   if (own) {
-    const keeps = k.let("keeps_keys", keepsKeys(k, options, block, batch));
-    const reaches = ranges.map(({ from, to }, index) => from.lt(to).and(to.gt(groups[index]!.own!.from)));
-    own.prepare(k.let("takes_keys", anyOf(keeps, ...reaches)));
-    own.finishQueries(queries.memory, queries.start);
-    k.if(keeps, () => {
-      for (const group of groups) {
-        if (group.slots) own.keep(group, keyPlaces(k, group.number, group.slots, block, batch, options));
-      }
-    });
+    finishHeads(k, options, block, work, own, batch, () => finishQueries(k, options, block, own, queries));
     k.barrier({ buffers: true });
   }
-  const gathered = attend({ k, options, tiling, block, queries, batch }, { groups, ranges });
+  const gathered = attend({ k, options, tiling, block, queries, batch }, work);
 
   k.if(gathered.holds, () => {
     for (const { row, values, sum, peak } of gathered.rows) {
@@ -101,50 +79,21 @@ function body(k: KernelBuilder, options: DecodeAttentionOptions, tiling: Tiling)
   });
 }
 
-/** One workgroup of a sequence and key head: the first tile's first block, and the last split, which has the fewest keys. */
-function keepsKeys(k: KernelBuilder, options: DecodeAttentionOptions, block: QueryBlock, batch: Value): Value {
-  const last = k.workgroupId.z.add(1).eq(k.numWorkgroups.z);
-  const tiles = Math.ceil(options.fresh!.order.length / options.tileRows);
-  return allOf(
-    last,
-    ...(rowBlocks(options).blocks > 1 ? [block.first.eq(0)] : []),
-    ...(tiles > 1 ? [block.tableRow(u32(0)).lt(k.param("row_base").add(batch))] : []),
-  );
-}
-
-/** What of each range falls to one split when the ranges are laid end to end and cut into whole tiles. */
-export function takeSplit(
+/** Finishes the queries of the block into memory. */
+function finishQueries(
   k: KernelBuilder,
-  ranges: readonly KeyRange[],
-  split: Value,
-  splits: Value,
-  tile: number,
-): KeyRange[] {
-  const lengths = ranges.map(({ from, to }) => k.let("keys", max(to.sub(from), 0)));
-  const total = lengths.reduce((a, b) => a.add(b), i32(0));
-  const tiles = k.let("tiles", total.add(tile - 1).div(tile));
-  const share = k.let("share", tiles.add(splits.toI32()).sub(1).div(splits.toI32()).mul(tile));
-  const first = k.let("split_first", share.mul(split.toI32()));
-  let before: Value = i32(0);
-  return ranges.map((range, index) => {
-    const length = lengths[index]!;
-    const from = k.let("start", range.from.add(clamp(first.sub(before), 0, length)));
-    const to = k.let("end", range.from.add(clamp(first.add(share).sub(before), 0, length)));
-    before = before.add(length);
-    return { ...range, from, to };
-  });
-}
-
-/** Keys that the store of a group no longer holds are seen by nobody, though the hull of what several rows see may hold them. */
-function clampToStore(
-  k: KernelBuilder,
+  { width }: DecodeAttentionOptions,
   block: QueryBlock,
-  groups: readonly BoundGroup[],
-  ranges: readonly KeyRange[],
-): KeyRange[] {
-  return ranges.map((range, index) => {
-    const { group, slots, own } = groups[index]!;
-    const oldest = slots === undefined ? own!.from : keysOf(group, block.length).sub(slots.toI32());
-    return { ...range, from: k.let("from", max(range.from, oldest)) };
+  own: OwnHeads,
+  { memory, start }: Queries,
+): void {
+  const vectors = width / headVector(width);
+  // A tile with fewer rows than it may have leaves its last blocks empty: they end before they begin.
+  const count = k.let("query_vectors", max(block.end, block.first).sub(block.first).mul(vectors));
+  k.for("element", { from: k.localId, to: count, step: k.workgroupSize }, (element) => {
+    const place = k.let("place", element.div(vectors));
+    const component = k.let("component", element.rem(vectors));
+    const query = own.query(place);
+    memory.set(start(query.tableRow, query.head).add(component), query.at(component));
   });
 }

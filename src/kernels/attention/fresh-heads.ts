@@ -1,11 +1,11 @@
 /**
  * Queries, keys and values of the step that runs, as the products left them, finished (normed, rotated) wherever they are read.
  */
-import { f32, type KernelBuilder, select, type Value, vector } from "../../ir/kernel/builder.js";
+import { f32, type KernelBuilder, select, type Value } from "../../ir/kernel/builder.js";
 import { vectorOf } from "../../ir/kernel/types.js";
 import { type HeadColumns, headAngle } from "../elementwise/head-columns.js";
 import { times } from "../times.js";
-import { type AttentionShape, type FreshHeads, headVector } from "./options.js";
+import type { AttentionShape, FreshHeads } from "./options.js";
 import { pack } from "./row-vectors.js";
 
 /** A token of the step, u32. */
@@ -17,22 +17,34 @@ export interface FreshToken {
 }
 
 export interface HeadReader {
+  /** Components of a finished vector. */
+  readonly vector: 1 | 2 | 4;
   /** Components of one load. */
   readonly lanes: 1 | 2 | 4;
   /** Load `index` of a head as it came from the product; without `head`, of all heads of the row. */
   raw(columns: Pick<HeadColumns, "source" | "offset">, row: Value, head: Value | undefined, index: Value): Value;
-  /** Vector `component` of a finished head, `headVector(width)` wide; `factor` is that of its norm. */
+  /** Vector `component` of a finished head; `factor` is that of its norm. */
   finished(columns: HeadColumns, token: FreshToken, head: Value, component: Value, factor?: Value): Value;
 }
 
-/** Binds the sources, `norm_weights`, `pos_angles` and `copy_angles`, as far as they are needed. */
-export function bindHeads(k: KernelBuilder, { width }: AttentionShape, fresh: FreshHeads): HeadReader {
+/**
+ * Binds the sources, `norm_weights`, `pos_angles` and `copy_angles`, as far as they are needed.
+ *
+ * @param vector components that are wanted at once; divides the width
+ */
+export function bindHeads(
+  k: KernelBuilder,
+  { width }: AttentionShape,
+  fresh: FreshHeads,
+  vector: 1 | 2 | 4,
+): HeadReader {
   const { query, key, value, sources } = fresh;
   const rotates = query.rotate || key.rotate;
   // A load never straddles the halves of a head, which turn with each other, nor two heads.
   const half = width / 2;
   const starts = [...sources, ...[query, key, value].map(({ offset }) => offset), width, ...(rotates ? [half] : [])];
-  const lanes = ([4, 2, 1] as const).find((wide) => starts.every((start) => start % wide === 0))!;
+  const fits = (lanes: number) => lanes <= vector && starts.every((start) => start % lanes === 0);
+  const lanes = ([4, 2, 1] as const).find(fits)!;
   const type = vectorOf("f32", lanes);
   const buffers = sources.map((_, index) => k.read(`source_${index}`, type));
   const gains = query.norm || key.norm ? k.read("norm_weights", type, "weight") : undefined;
@@ -63,17 +75,18 @@ export function bindHeads(k: KernelBuilder, { width }: AttentionShape, fresh: Fr
     return k.let("turned", element.mul(cosines).add(partner.mul(sines)));
   };
   return {
+    vector,
     lanes,
     raw,
     finished: (columns, token, head, component, factor) => {
-      const loads = headVector(width) / lanes;
+      const loads = vector / lanes;
       if (loads === 1) return load(columns, token, head, component, factor);
       const parts = times(loads, (part) => {
         const index = k.let("index", component.mul(loads).add(part));
         const loaded = load(columns, token, head, index, factor);
         return times(lanes, (lane) => loaded.component(lane));
       });
-      return vector("f32", parts.flat());
+      return pack(parts.flat());
     },
   };
 }

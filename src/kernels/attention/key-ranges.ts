@@ -5,7 +5,7 @@ import { symbolsOf } from "../../ir/expr.js";
 import type { AttendPart, KeyGroup } from "../../ir/graph/ops.js";
 import { i32, type KernelBuilder, type Memory, max, min, type Value } from "../../ir/kernel/builder.js";
 import { floorMod, integerValue } from "../../ir/kernel/from-integer.js";
-import { vectorOf } from "../../ir/kernel/types.js";
+import { type ValueType, vectorOf } from "../../ir/kernel/types.js";
 import { keysOf } from "../group-of-row.js";
 import { type AttentionShape, type DecodeAttentionOptions, headVector } from "./options.js";
 import type { OwnKeys } from "./own-heads.js";
@@ -25,14 +25,21 @@ export interface BoundGroup {
   readonly own?: OwnKeys;
 }
 
-/** Binds the buffers of the groups that are read at all. A kernel that finishes the step's keys also writes those that are kept. */
-export function bindGroups(k: KernelBuilder, options: DecodeAttentionOptions): BoundGroup[] {
-  const { groups, parts, cache, width, fresh } = options;
+/**
+ * Binds the buffers of the groups that are read at all. A kernel that finishes the step's keys also writes those that are kept.
+ *
+ * @param type what one load takes of them
+ */
+export function bindGroups(
+  k: KernelBuilder,
+  { groups, parts, cache, width, fresh }: DecodeAttentionOptions,
+  type: ValueType = vectorOf(cache, headVector(width)),
+): BoundGroup[] {
   return groups.flatMap((group, number): BoundGroup[] => {
     const part = parts[number]!;
     if (part.density === "empty") return [];
     if (fresh && !fresh.kept.includes(number)) return [{ number, group, part, keys: undefined, slots: undefined }];
-    const [name, type] = [`keys_${number}`, vectorOf(cache, headVector(width))] as const;
+    const name = `keys_${number}`;
     const keys = fresh ? k.readWrite(name, type, "cache") : k.read(name, type, "cache");
     return [{ number, group, part, keys, slots: k.param(`slots_${number}`) }];
   });
@@ -125,25 +132,26 @@ export function symbolsOfMasks(groups: readonly BoundGroup[]): ReadonlySet<strin
 export interface KeyPlaces {
   /** For the keys from index `start` on: the slot of the first. Uniform, computed once per tile. */
   firstSlot(start: Value): Value;
-  /** First vector of the key that stands `offset` after the one in `firstSlot`. */
+  /** First unit of the key that stands `offset` after the one in `firstSlot`. */
   key(firstSlot: Value, offset: Value): Value;
   value(firstSlot: Value, offset: Value): Value;
 }
 
+/** @param units elements of the bound store that make a head */
 export function keyPlaces(
   k: KernelBuilder,
   number: number,
   slots: Value,
   block: QueryBlock,
   batch: Value,
-  { kvHeads, width }: AttentionShape,
+  { kvHeads }: AttentionShape,
+  units: number,
 ): KeyPlaces {
-  const headVectors = width / headVector(width);
   const base = k.let(`base_${number}`, block.sequenceWord(4 + number));
   const firstKey = k.let(`first_key_${number}`, block.sequence.mul(slots));
   const firstValue = k.let(`first_value_${number}`, block.sequence.add(batch).mul(slots));
   const place = (first: Value, slot: Value, offset: Value) =>
-    first.add(slot.add(offset).rem(slots)).mul(kvHeads).add(block.keyHead).mul(headVectors);
+    first.add(slot.add(offset).rem(slots)).mul(kvHeads).add(block.keyHead).mul(units);
   return {
     firstSlot: (start) => floorMod(k, start.sub(base), slots.toI32()).toU32(),
     key: (slot, offset) => place(firstKey, slot, offset),

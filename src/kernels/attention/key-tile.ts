@@ -75,7 +75,7 @@ export function tileLoader(
   const { keys, headVectors, keyStride, workgroupSize } = tiling;
   const { tile, valuesAt } = shared;
   const { own, keys: store, slots, number } = group;
-  const places = slots && keyPlaces(k, number, slots, block, batch, options);
+  const places = slots && keyPlaces(k, number, slots, block, batch, options, headVectors);
   const load = (start: Value, source: "key" | "value") => {
     const slot = places && k.let("slot", places.firstSlot(start));
     const present = k.let("present", min(range.to.sub(start).toU32(), keys).mul(headVectors));
@@ -86,7 +86,7 @@ export function tileLoader(
       const fromStore = () => tile.set(target, store!.at(places![source](slot!, offset).add(component)).toF32());
       if (own === undefined) return fromStore();
       const index = k.let("index", start.add(offset.toI32()));
-      const fromStep = () => tile.set(target, own.at(source, index, component));
+      const fromStep = () => tile.set(target, own.at(source, index, component).to(options.cache).toF32());
       if (places === undefined) fromStep();
       else k.if(index.lt(own.from), fromStore, fromStep);
     });

@@ -7,10 +7,8 @@
  * Scores are kept in units of log 2, which makes every exponential a plain 2^x.
  */
 import {
-  constantOf,
   exp2,
   f32,
-  type KernelBuilder,
   type Memory,
   max,
   packHalves,
@@ -23,14 +21,15 @@ import {
 } from "../../ir/kernel/builder.js";
 import type { HalfFormat } from "../../ir/kernel/expressions.js";
 import { times } from "../times.js";
-import { type KeyRange, queryToken, symbolsOfMasks } from "./key-ranges.js";
-import { type MatrixTileContext, type StoredGroup, tileStarter } from "./matrix-keys.js";
+import { type BoundGroup, type KeyRange, queryToken, symbolsOfMasks } from "./key-ranges.js";
+import { type MatrixTileContext, matrixTileLoader } from "./matrix-keys.js";
+import type { QueryOperands } from "./matrix-queries.js";
 import { clampToBlock } from "./query-block.js";
 import { isMasked, lowestPeak, maskedScore, visibility, whereMasked } from "./score.js";
 
 /** The keys that a workgroup takes: for each group the range of its part. */
 export interface TakenStores {
-  readonly groups: readonly StoredGroup[];
+  readonly groups: readonly BoundGroup[];
   readonly ranges: readonly KeyRange[];
 }
 
@@ -64,28 +63,44 @@ interface RowState {
   readonly values: Memory;
 }
 
+export interface MatrixQueries {
+  readonly operands: QueryOperands;
+  /** What has to happen before there are queries, while the first keys are on their way. */
+  prepare?(): void;
+}
+
 /** Calls `store` for every pair of components that an invocation holds in the end. */
 export function matrixAttend(
   context: MatrixTileContext,
-  query: Memory,
   { groups, ranges }: TakenStores,
+  { operands, prepare }: MatrixQueries,
   store: (pair: FinishedPair) => void,
 ): void {
   const { k, tiling } = context;
-  const state = makeState(context, query, groups);
+  const loaders = groups.map((group, index) => matrixTileLoader(context, group, ranges[index]!));
+  const startsEarly = (index: number) => index === 0 && tiling.stages === 2;
+  loaders.forEach(({ start }, index) => {
+    const { from, to } = ranges[index]!;
+    if (startsEarly(index)) k.if(from.lt(to), () => start(from, u32(0)));
+  });
+  prepare?.();
+  const state = makeState(context, operands, groups);
   for (const [index, group] of groups.entries()) {
     const range = ranges[index]!;
+    const { start, complete } = loaders[index]!;
     k.comment(`Keys of ${group.group.name}.`);
-    const start = tileStarter(context, group, range);
     const visible = visibility(context, state, group, range);
     k.if(range.from.lt(range.to), () => {
-      // Whoever still works on the last tile of another group reads what is about to be overwritten.
-      k.barrier();
-      if (tiling.stages === 2) start(range.from, u32(0));
+      if (!startsEarly(index)) {
+        // Whoever still works on the last tile of another group reads what is about to be overwritten.
+        k.barrier();
+        if (tiling.stages === 2) start(range.from, u32(0));
+      }
       const stage = k.var("stage", u32(0));
       k.for("tile_start", { from: range.from, to: range.to, step: tiling.keys }, (first) => {
         const next = k.let("next", first.add(tiling.keys));
         if (tiling.stages === 1) start(first, u32(0));
+        complete(first, stage);
         k.asyncWait(0);
         k.barrier();
         if (tiling.stages === 2) k.if(next.lt(range.to), () => start(next, u32(1).sub(stage)));
@@ -100,54 +115,26 @@ export function matrixAttend(
 }
 
 function makeState(
-  { k, options, tiling, block }: MatrixTileContext,
-  query: Memory,
-  groups: readonly StoredGroup[],
+  { k, tiling, block }: MatrixTileContext,
+  operands: QueryOperands,
+  groups: readonly BoundGroup[],
 ): RowState {
-  const { shares, depth, words } = tiling;
-  const { heads, width } = options;
+  const { shares, words } = tiling;
   const lane = k.let("lane", k.localId.rem(32));
   const subgroup = k.let("subgroup", k.localId.div(32));
   const rowTile = shares === 1 ? subgroup : k.let("row_tile", subgroup.div(shares));
-  const rows = [0, 8].map((below) => {
-    const row = k.let("row", clampToBlock(block, rowTile.mul(16).add(lane.div(4)).add(below)));
-    const { tableRow, head } = block.split(row);
-    const place = k.let("table_row", tableRow);
-    return { place, start: k.let("query_at", place.mul(heads).add(head).mul(width)) };
-  });
-  const pair = k.let("pair", lane.rem(4).mul(2));
-  const queries = times(depth, (step) => {
-    const loaded = [0, 8].flatMap((right) =>
-      rows.map(({ start }) => queryPair(k, options.width, query, start, pair.add(step * 16 + right))),
-    );
-    return k.let(
-      "query_operand",
-      vector(
-        "u32",
-        loaded.map((own) => packHalves(options.cache as HalfFormat, own)),
-      ),
-    );
-  });
+  const rows = [0, 8].map((below) => k.let("row", clampToBlock(block, rowTile.mul(16).add(lane.div(4)).add(below))));
   return {
-    ...{ lane, rowTile, queries },
+    ...{ lane, rowTile, queries: operands({ lane, rowTile, rows }) },
     share: shares === 1 ? u32(0) : k.let("share", subgroup.rem(shares)),
-    tokens: rows.map(({ place }) => queryToken(k, block, place, symbolsOfMasks(groups))),
+    tokens: rows.map((row) => {
+      const place = k.let("table_row", block.split(row).tableRow);
+      return queryToken(k, block, place, symbolsOfMasks(groups));
+    }),
     peaks: [k.var("peak", f32(lowestPeak)), k.var("peak", f32(lowestPeak))],
     sums: [k.var("sum", f32(0)), k.var("sum", f32(0))],
     values: k.registers("values", "vec4<f32>", words),
   };
-}
-
-/** Components `component` and the next of a query, zeros behind the end of the head. */
-function queryPair(k: KernelBuilder, width: number, query: Memory, start: Value, component: Value): Value {
-  const unit = query.type === "f32" ? 1 : 2;
-  const load = (own: Value) => {
-    if (width % 16 === 0) return k.let("q", query.at(start.add(own).div(unit)));
-    const loaded = k.var("q", constantOf(vectorOf("f32", unit), 0));
-    k.if(own.lt(width), () => loaded.set(query.at(start.add(own).div(unit))));
-    return loaded;
-  };
-  return unit === 2 ? load(component) : vector("f32", [load(component), load(component.add(1))]);
 }
 
 interface TileWork {

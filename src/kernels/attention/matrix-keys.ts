@@ -4,7 +4,9 @@ import {
   constantOf,
   type KernelBuilder,
   type Memory,
+  max,
   packHalves,
+  u32,
   type Value,
   vector,
 } from "../../ir/kernel/builder.js";
@@ -12,26 +14,15 @@ import type { HalfFormat } from "../../ir/kernel/expressions.js";
 import { floorMod } from "../../ir/kernel/from-integer.js";
 import type { ValueType } from "../../ir/kernel/types.js";
 import { times } from "../times.js";
-import type { BoundGroup, KeyRange } from "./key-ranges.js";
+import { headWord } from "./head-words.js";
+import { type BoundGroup, bindGroups, type KeyRange } from "./key-ranges.js";
 import { invocationsOf, type MatrixTiling } from "./matrix-tiling.js";
-import type { AttentionOptions } from "./options.js";
+import type { AttentionOptions, DecodeAttentionOptions } from "./options.js";
 import type { QueryBlock } from "./query-block.js";
 
-/** A group whose keys are bound as what one load takes of them. */
-export interface StoredGroup extends BoundGroup {
-  readonly keys: Memory;
-  readonly slots: Value;
-}
-
 /** Binds the buffers of the groups that are read at all. */
-export function bindStores(k: KernelBuilder, options: AttentionOptions): StoredGroup[] {
-  return options.groups.flatMap((group, number): StoredGroup[] => {
-    const part = options.parts[number]!;
-    if (part.density === "empty") return [];
-    const keys = k.read(`keys_${number}`, loadType(options), "cache");
-    return [{ number, group, part, keys, slots: k.param(`slots_${number}`) }];
-  });
-}
+export const bindStores = (k: KernelBuilder, options: DecodeAttentionOptions): BoundGroup[] =>
+  bindGroups(k, options, loadType(options));
 
 /** The widest load that never straddles two heads. */
 function loadType({ width, cache }: AttentionOptions): ValueType {
@@ -43,58 +34,105 @@ export interface TileMemory {
   readonly memory: Memory;
   /** First word of the keys or values of a stage. */
   at(stage: Value, source: "key" | "value"): Value;
+  /** First word of queries that wait here before the second tile is brought. */
+  readonly queriesAt: number;
 }
 
-export function tileMemory(k: KernelBuilder, { keys, keyStride, stages }: MatrixTiling): TileMemory {
-  const half = keys * keyStride;
+export function tileMemory(k: KernelBuilder, tiling: MatrixTiling): TileMemory {
+  const half = tiling.keys * tiling.keyStride;
   return {
-    memory: k.workgroupArray("tiles", "vec4<u32>", 2 * half * stages),
+    memory: k.workgroupArray("tiles", "vec4<u32>", tiling.tileWords),
     at: (stage, source) => stage.mul(2 * half).add(source === "key" ? 0 : half),
+    queriesAt: 2 * half,
   };
 }
 
 export interface MatrixTileContext {
   readonly k: KernelBuilder;
-  readonly options: AttentionOptions;
+  readonly options: DecodeAttentionOptions;
   readonly tiling: MatrixTiling;
   readonly block: QueryBlock;
   readonly batch: Value;
   readonly tiles: TileMemory;
 }
 
-/**
- * What starts to bring the tile of keys from `start` on, with its values, into a stage. Keys behind the range are not read; zeros stand in
- * their place, and behind the end of every head.
- */
-export function tileStarter(
+export interface MatrixTileLoader {
+  /** Starts to bring the stored ones of the tile of keys from `first` on, with their values, into a stage. */
+  start(first: Value, stage: Value): void;
+  /** Puts those of the step itself there, finished, before the barrier behind which the tile is read. */
+  complete(first: Value, stage: Value): void;
+}
+
+/** Keys behind the range are not read; zeros stand in their place, and behind the end of every head. */
+export function matrixTileLoader(
   { k, options, tiling, block, batch, tiles }: MatrixTileContext,
-  group: StoredGroup,
+  { number, keys: store, slots, own }: BoundGroup,
   range: KeyRange,
-): (start: Value, stage: Value) => void {
+): MatrixTileLoader {
   const { keys, depth, keyStride } = tiling;
-  const { number, slots } = group;
   const rowWords = 2 * depth;
-  const base = k.let(`base_${number}`, block.sequenceWord(4 + number));
-  const first = {
+  /** Walks words of the tile's keys; `skipped` keys do not belong to them. */
+  const eachWord = (skipped: Value, body: (key: Value, part: Value, placeOf: PlaceOfWord) => void, stage: Value) => {
+    const count = u32(keys).sub(skipped).mul(rowWords);
+    k.for("word", { from: k.localId, to: count, step: invocationsOf(tiling) }, (word) => {
+      const key = k.let("key", word.div(rowWords).add(skipped));
+      const part = k.let("part", word.rem(rowWords));
+      body(key, part, (source) => tiles.at(stage, source).add(key.mul(keyStride)).add(part));
+    });
+  };
+  const startStored = (first: Value, stage: Value, memory: Memory, perSequence: Value) => {
+    const slot = k.let("slot", floorMod(k, first.sub(base!), perSequence.toI32()).toU32());
+    const present = k.let("present", range.to.sub(first).toU32());
+    eachWord(
+      u32(0),
+      (key, part, placeOf) => {
+        const bring = () => {
+          const ownSlot = k.let("own_slot", slot.add(key).rem(perSequence));
+          for (const source of ["key", "value"] as const) {
+            const head = k.let(`${source}_head`, before![source].add(ownSlot).mul(options.kvHeads).add(block.keyHead));
+            bringWord(k, options, memory, { head, part, there: key.lt(present) }, tiles.memory, placeOf(source));
+          }
+        };
+        if (own === undefined) bring();
+        else k.if(first.add(key.toI32()).lt(own.from), bring);
+      },
+      stage,
+    );
+  };
+  const base = slots && k.let(`base_${number}`, block.sequenceWord(4 + number));
+  const before = slots && {
     key: k.let(`first_key_${number}`, block.sequence.mul(slots)),
     value: k.let(`first_value_${number}`, block.sequence.add(batch).mul(slots)),
   };
-  return (start, stage) => {
-    const slot = k.let("slot", floorMod(k, start.sub(base), slots.toI32()).toU32());
-    const present = k.let("present", range.to.sub(start).toU32());
-    k.for("word", { from: k.localId, to: keys * rowWords, step: invocationsOf(tiling) }, (word) => {
-      const key = k.let("key", word.div(rowWords));
-      const part = k.let("part", word.rem(rowWords));
-      const own = k.let("own_slot", slot.add(key).rem(slots));
-      for (const source of ["key", "value"] as const) {
-        const head = k.let(`${source}_head`, first[source].add(own).mul(options.kvHeads).add(block.keyHead));
-        const place = tiles.at(stage, source).add(key.mul(keyStride)).add(part);
-        bringWord(k, options, group.keys, { head, part, there: key.lt(present) }, tiles.memory, place);
-      }
-    });
-    k.asyncCommit();
+  return {
+    start: (first, stage) => {
+      if (store !== undefined) startStored(first, stage, store, slots!);
+      k.asyncCommit();
+    },
+    complete: (first, stage) => {
+      if (own === undefined) return;
+      k.if(first.add(keys).gt(own.from), () => {
+        const skipped = k.let("stored_keys", max(own.from.sub(first), 0).toU32());
+        eachWord(
+          skipped,
+          (key, part, placeOf) => {
+            const index = k.let("index", first.add(key.toI32()));
+            for (const source of ["key", "value"] as const) {
+              const word = headWord(k, options.width, options.cache as HalfFormat, {
+                ...{ part, there: index.lt(range.to) },
+                head: () => (component) => own.at(source, index, component),
+              });
+              tiles.memory.set(placeOf(source), word);
+            }
+          },
+          stage,
+        );
+      });
+    },
   };
 }
+
+type PlaceOfWord = (source: "key" | "value") => Value;
 
 interface StoredWord {
   /** Which head of which slot of the store. */

@@ -3,6 +3,7 @@ import type { Kernel } from "../../ir/kernel/kernel.js";
 import { keyRanges } from "./key-ranges.js";
 import { matrixAttend, pairType, storePair } from "./matrix-attend.js";
 import { bindStores, tileMemory } from "./matrix-keys.js";
+import { storedQueries } from "./matrix-queries.js";
 import { chooseMatrixTiling, invocationsOf } from "./matrix-tiling.js";
 import { type AttentionOptions, describeHeads, kernelName, rowBlocks } from "./options.js";
 import { leastSum } from "./prefill.js";
@@ -34,7 +35,7 @@ export function matrixPrefillAttention(options: AttentionOptions): Kernel {
         to: k.let(`end_${groups[index]!.number}`, range.to),
       }));
       const context = { k, options, tiling, block, batch, tiles: tileMemory(k, tiling) };
-      matrixAttend(context, query, { groups, ranges }, (pair) => {
+      matrixAttend(context, { groups, ranges }, { operands: storedQueries(context, query) }, (pair) => {
         const queryRow = k.let("query_row", block.first.add(pair.row));
         k.if(queryRow.lt(block.end), () => {
           const { tableRow, head } = block.split(queryRow);

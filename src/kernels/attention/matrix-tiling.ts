@@ -5,8 +5,9 @@
  * takes its part of the keys of a tile, with peaks, sums and results of its own, which are merged at the end.
  */
 import { InternalError } from "../../diagnostics/diagnostic.js";
-import { productShape } from "../../ir/kernel/fragments.js";
-import { type AttentionOptions, rowBlocks } from "./options.js";
+import { fragmentLanes, productShape } from "../../ir/kernel/fragments.js";
+import { type AttentionOptions, type DecodeAttentionOptions, rowBlocks } from "./options.js";
+import { ownHeadBytes } from "./own-heads.js";
 
 export interface MatrixTiling {
   /** Tiles of 16 query rows. */
@@ -23,14 +24,17 @@ export interface MatrixTiling {
   readonly keyStride: number;
   /** Tiles in workgroup memory: one is computed on while the next is on its way. */
   readonly stages: 1 | 2;
+  /** Words of workgroup memory for them. Behind the first tile, queries find room until the second is brought. */
+  readonly tileWords: number;
 }
 
 /** Wider heads would not leave room in the registers for results and queries of 16 rows. */
 const widestHead = 128;
 
 const mostSubgroups = 4;
-/** Bytes of workgroup memory for keys and values, of 48 KiB. */
-const memoryBudget = 40 * 1024;
+/** Bytes of workgroup memory for keys and values, and for those with what finishing heads needs, of 48 KiB. */
+const tileBudget = 40 * 1024;
+const memoryBudget = 46 * 1024;
 
 /** Whether attention over such a cache runs on matrix units. */
 export function takesMatrixUnits({
@@ -41,19 +45,22 @@ export function takesMatrixUnits({
   return capabilities.matrix && cache !== "f32" && width <= widestHead;
 }
 
-export function chooseMatrixTiling(options: AttentionOptions): MatrixTiling {
+export function chooseMatrixTiling(options: DecodeAttentionOptions): MatrixTiling {
   const depth = Math.ceil(options.width / productShape.depth);
   const words = Math.ceil(options.width / 8);
   const keyStride = 2 * depth + 1;
   const rowTiles = Math.ceil(rowBlocks(options).blockRows / productShape.rows);
   for (const stages of [2, 1] as const) {
     for (const keys of [64, 32, 16]) {
-      if (2 * stages * keys * keyStride * 16 > memoryBudget) continue;
       const shares = Math.max(1, Math.min(2 ** Math.floor(Math.log2(mostSubgroups / rowTiles)), keys / 16));
-      return { rowTiles, shares, keys, keysEach: keys / shares, depth, words, keyStride, stages };
+      const queryRows = options.fresh ? rowTiles * productShape.rows : 0;
+      const tileWords = Math.max(2 * keys * stages, 2 * keys + queryRows) * keyStride;
+      const own = ownHeadBytes(options, rowTiles * shares * fragmentLanes);
+      if (tileWords * 16 > tileBudget || tileWords * 16 + own > memoryBudget) continue;
+      return { rowTiles, shares, keys, keysEach: keys / shares, depth, words, keyStride, stages, tileWords };
     }
   }
   throw new InternalError(`attention over heads of ${options.width} does not fit workgroup memory`);
 }
 
-export const invocationsOf = ({ rowTiles, shares }: MatrixTiling): number => rowTiles * shares * 32;
+export const invocationsOf = ({ rowTiles, shares }: MatrixTiling): number => rowTiles * shares * fragmentLanes;

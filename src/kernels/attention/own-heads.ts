@@ -5,13 +5,14 @@
  * a dispatch, and the step's own keys never pass through the stores, so that no workgroup reads a slot that another one writes. Those
  * that later steps read are written to the stores by one workgroup of each sequence and key head.
  */
-import { type KernelBuilder, type Memory, max, min, select, u32, type Value } from "../../ir/kernel/builder.js";
+import { type KernelBuilder, type Memory, min, select, u32, type Value } from "../../ir/kernel/builder.js";
 import { copiesIn, keysOf } from "../group-of-row.js";
 import { type NormedRows, type RowFactors, rowFactorBytes, rowFactors } from "../row-factors.js";
 import type { FreshToken, HeadReader } from "./fresh-heads.js";
 import type { BoundGroup, KeyPlaces } from "./key-ranges.js";
-import { type DecodeAttentionOptions, type FreshHeads, headVector, rowBlocks } from "./options.js";
+import { type DecodeAttentionOptions, type FreshHeads, rowBlocks } from "./options.js";
 import type { QueryBlock } from "./query-block.js";
+import { componentsOf, storedUnit } from "./stored-units.js";
 
 export interface OwnHeads {
   /**
@@ -19,18 +20,25 @@ export interface OwnHeads {
    * workgroup has to come here. `takesKeys`, the same in all of it, tells whether it finishes keys as well.
    */
   prepare(takesKeys: Value): void;
-  /** Finishes the queries of the block into `target`, where the vectors of a query begin at `start`. */
-  finishQueries(target: Memory, start: (tableRow: Value, head: Value) => Value): void;
+  /** The finished query of a row of the block, which has to be there. */
+  query(row: Value): OwnQuery;
   /** The step's own keys of a group. */
-  keys(group: BoundGroup): OwnKeys;
+  keys(group: Pick<BoundGroup, "group" | "number">): OwnKeys;
   /** Writes the keys and values of a group that outlive the step to its store. */
   keep(group: BoundGroup, places: KeyPlaces): void;
+}
+
+export interface OwnQuery {
+  readonly tableRow: Value;
+  readonly head: Value;
+  /** A vector of it. */
+  at(component: Value): Value;
 }
 
 export interface OwnKeys {
   /** Index of the first, i32: only keys before it stand in the store. */
   readonly from: Value;
-  /** A vector of the finished key, or of the value, of an index from `from` on, rounded as the store would. */
+  /** A vector of the finished key, or of the value, of an index from `from` on; not rounded as the store's are. */
   at(half: "key" | "value", index: Value, component: Value): Value;
 }
 
@@ -66,7 +74,6 @@ export function ownHeads(
   batch: Value,
 ): OwnHeads {
   const { key, value, order, entering } = fresh;
-  const vectors = options.width / headVector(options.width);
   const newest = k.let("newest", block.length.sub(1).toU32());
   const token = (copy: Value): FreshToken => {
     const row = k.let("own_row", placeOf(order, copy).mul(batch).add(block.sequence));
@@ -88,15 +95,14 @@ export function ownHeads(
     prepare: (takesKeys) => {
       if (norms) computeFactors(context, norms, counts, takesKeys);
     },
-    finishQueries: (target, start) => finishQueries(context, factors, target, start),
+    query: (row) => ownQuery(context, factors, row),
     keys: ({ group, number }) => {
       const from = k.let(`own_from_${number}`, keysOf(group, block.length.sub(1)));
       return {
         from,
         at: (half, index, component) => {
           const own = token(k.let("copy", index.sub(from).toU32().add(group.firstCopy)));
-          const finished = half === "key" ? finishedKey(own, component) : plainValue(own, component);
-          return finished.to(options.cache).toF32();
+          return half === "key" ? finishedKey(own, component) : plainValue(own, component);
         },
       };
     },
@@ -105,16 +111,22 @@ export function ownHeads(
       const here = entered.filter((copy) => copy >= group.firstCopy && copy <= group.lastCopy);
       if (keys === undefined || here.length === 0) return;
       const from = keysOf(group, block.length.sub(1));
-      const count = k.let(`kept_${number}`, keysOf(group, block.length).sub(from).toU32().mul(vectors));
+      const units = options.width / componentsOf(keys.type);
+      const count = k.let(`kept_${number}`, keysOf(group, block.length).sub(from).toU32().mul(units));
       k.for("element", { from: k.localId, to: count, step: k.workgroupSize }, (element) => {
-        const place = k.let("place", element.div(vectors));
-        const component = k.let("component", element.rem(vectors));
+        const place = k.let("place", element.div(units));
+        const unit = k.let("component", element.rem(units));
         const copy = k.let("copy", place.add(group.firstCopy));
         const write = () => {
           const own = token(copy);
           const slot = k.let("slot", places.firstSlot(from.add(place.toI32())));
-          keys.set(places.key(slot, u32(0)).add(component), finishedKey(own, component).to(options.cache));
-          keys.set(places.value(slot, u32(0)).add(component), plainValue(own, component).to(options.cache));
+          for (const [half, at] of [
+            ["key", finishedKey],
+            ["value", plainValue],
+          ] as const) {
+            const stored = storedUnit(keys, options.cache, reader.vector, unit, (component) => at(own, component));
+            keys.set(places[half](slot, u32(0)).add(unit), stored);
+          }
         };
         // A copy that does not enter the layer has no key there.
         if (here.length === copiesIn(group)) write();
@@ -160,32 +172,24 @@ function computeFactors(
   }
 }
 
-function finishQueries(
+function ownQuery(
   { k, options, fresh: { query }, reader, block }: Context,
   factors: Memory | undefined,
-  target: Memory,
-  start: (tableRow: Value, head: Value) => Value,
-): void {
-  const vectors = options.width / headVector(options.width);
-  // A tile with fewer rows than it may have leaves its last blocks empty: they end before they begin.
-  const count = k.let("query_vectors", max(block.end, block.first).sub(block.first).mul(vectors));
-  k.for("element", { from: k.localId, to: count, step: k.workgroupSize }, (element) => {
-    const place = k.let("place", element.div(vectors));
-    const component = k.let("component", element.rem(vectors));
-    const queryRow = k.let("row", block.first.add(place));
-    const { tableRow, head } = block.split(queryRow);
-    const row = k.let("table_row", tableRow);
-    const token: FreshToken = {
-      row,
-      pos: k.let("pos", block.position(row).toU32()),
-      copy: k.let("copy", block.copy(row).toU32()),
-    };
-    const sharing = options.heads / options.kvHeads;
-    const factorAt = query.norm?.over === "row" ? queryRow.div(sharing).sub(block.firstTileRow) : place;
-    const factor = query.norm && k.let("factor", factors!.at(factorAt));
-    const ownHead = k.let("head", head);
-    target.set(start(row, ownHead).add(component), reader.finished(query, token, ownHead, component, factor));
-  });
+  place: Value,
+): OwnQuery {
+  const queryRow = k.let("row", block.first.add(place));
+  const { tableRow, head: ownHead } = block.split(queryRow);
+  const row = k.let("table_row", tableRow);
+  const token: FreshToken = {
+    row,
+    pos: k.let("pos", block.position(row).toU32()),
+    copy: k.let("copy", block.copy(row).toU32()),
+  };
+  const sharing = options.heads / options.kvHeads;
+  const factorAt = query.norm?.over === "row" ? queryRow.div(sharing).sub(block.firstTileRow) : place;
+  const factor = query.norm && k.let("factor", factors!.at(factorAt));
+  const head = k.let("head", ownHead);
+  return { tableRow: row, head, at: (component) => reader.finished(query, token, head, component, factor) };
 }
 
 /** Place of a copy's rows in the decode table, which has them in an order of the model. */

@@ -20,7 +20,7 @@ function kernelsOf(name: string, dtype: FloatType): readonly Kernel[] {
   return program!.kernelPrograms;
 }
 
-const isHot = ({ name }: Kernel) => /^(linear|prefill_attention|decode_attention)/.test(name);
+const isHot = ({ name }: Kernel) => /^(linear|prefill_attention|decode_attention|finish_heads)/.test(name);
 
 describe.skipIf(nvcc === undefined)("nvcc compiles", () => {
   it.each(["f32", "f16", "bf16"] as const)(
