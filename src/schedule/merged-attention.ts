@@ -4,11 +4,15 @@
  * That saves the dispatch of a merge, and costs every workgroup of the product its own pass over the splits: beside the weights of its
  * few columns it reads a whole row of attention for every row and split. For a small model the dispatch is the dearer of the two; for
  * wide rows, many rows or many splits it is the passes.
+ *
+ * Where a dispatch may begin while the one before it runs, none does. A dispatch is cheap there, and the product has its first weights
+ * on the way while the merge runs, whereas a loop over splits for every few inputs is a chain of loads that wait for each other.
  */
 import { type Expr, le, mul } from "../ir/expr.js";
 import type { Block, CachedAttention, FusedLinear, Graph, Op, StoreKeys } from "../ir/graph/ops.js";
 import { rowWidth } from "../ir/graph/types.js";
 import { eachBlock, eachOperand } from "../ir/graph/walk.js";
+import type { Capabilities } from "../ir/kernel/capabilities.js";
 import type { AttentionShape } from "../kernels/attention/options.js";
 import type { BindingSource } from "../runtime/manifest.js";
 import type { DeferredNorms } from "./deferred-norms.js";
@@ -45,8 +49,10 @@ const mostDispatches = 6;
 export function mergedAttentions(
   graph: Graph,
   deferred: DeferredNorms,
+  { dependentLaunch }: Capabilities,
   maxStorageBuffers: number,
 ): ReadonlyMap<FusedLinear, Merge> {
+  if (dependentLaunch) return new Map();
   const ownDispatch = (op: Op): boolean => {
     if (op.kind === "store-keys") return mostBindingsOf(op, graph) > maxStorageBuffers;
     return op.kind !== "weight" && deferred.ofNorm(op) === undefined;

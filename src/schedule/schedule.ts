@@ -87,7 +87,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
     kernels: new KernelLibrary(),
     weights: new WeightLibrary(graph, { element: dtype, largestBinding, productLayout, quantise }),
     tables: new TableLibrary(graph.copies),
-    mergedBy: mergedAttentions(graph, deferred, room.maxStorageBuffers),
+    mergedBy: mergedAttentions(graph, deferred, capabilities, room.maxStorageBuffers),
     storedBy: storesByQuery(graph),
     decodeOrder: facts.rows.decode.order,
     tileRows: tileRowsOf(attentions, graph.copies, tuning),
