@@ -6,6 +6,7 @@ import { type Repetition, shapeSource } from "../../../src/bench/shapes.js";
 import { compileSource, type Program } from "../../../src/compile.js";
 import { AccessCounts } from "../../../src/interpret/kernel/access-counts.js";
 import { ManifestRun } from "../../../src/interpret/kernel/run-manifest.js";
+import type { Quantisation } from "../../../src/runtime/manifest.js";
 import { planWeights } from "../../../src/runtime/packing.js";
 import type { Call } from "../../../src/runtime/program.js";
 
@@ -19,10 +20,19 @@ interface CountedRun {
   readonly program: Program;
 }
 
-async function run(repetition: Repetition, phase: "prefill" | "decode", batch = 1): Promise<CountedRun> {
+interface RunOptions {
+  readonly batch?: number;
+  readonly quantise?: Quantisation;
+}
+
+async function run(
+  repetition: Repetition,
+  phase: "prefill" | "decode",
+  { batch = 1, quantise }: RunOptions = {},
+): Promise<CountedRun> {
   const made = shapeSource("llama-2x64", repetition);
   if ("wrong" in made) throw new Error("the shape does not import");
-  const program = compileSource(made.source, { target: "webgpu", dtype: "f32" }).program!;
+  const program = compileSource(made.source, { target: "webgpu", dtype: "f32", quantise }).program!;
   const checkpoint = randomCheckpoint(program.manifest, "F32");
   const tensors = new Map<string, Float32Array>();
   for (const name of checkpoint.tensors.keys()) tensors.set(name, await randomTensor(checkpoint, name));
@@ -52,9 +62,9 @@ function touched({ program, works, counts }: CountedRun, at: number, roles: read
   const { bindings } = program.manifest.kernels.find(({ name }) => name === works[at]!.call.kernel)!;
   return bindings
     .filter(({ role, name }) => roles.includes(role) && counts[at]!.buffers.includes(name))
-    .reduce((total, { name, lanes }) => {
+    .reduce((total, { name, lanes, element }) => {
       const { loadsOfElement } = counts[at]!.of(name);
-      return total + loadsOfElement.reduce((sum, loads) => sum + (loads > 0 ? 4 * lanes : 0), 0);
+      return total + loadsOfElement.reduce((sum, loads) => sum + (loads > 0 ? bytesOf(element) * lanes : 0), 0);
     }, 0);
 }
 
@@ -65,6 +75,9 @@ function stored({ program, works, counts }: CountedRun, at: number, of: string):
     .filter(({ role, name }) => role === of && counts[at]!.buffers.includes(name))
     .reduce((total, { name }) => total + counts[at]!.of(name).storedBytes, 0);
 }
+
+/** Loads and bytes are counted in elements, of which a scale has half the bytes of the others. */
+const bytesOf = (element: string) => (element === "bf16" ? 2 : 4);
 
 const variants: readonly Repetition[] = [
   { variant: "vanilla", copies: 1, window: 0, chunk: 1 },
@@ -97,10 +110,28 @@ describe.each(variants)("the bytes of $variant with K = $copies", (repetition) =
 
 it("counts keys of every sequence of a batch, and weights once for all", async () => {
   const repetition = { variant: "phd-cswa", copies: 3, window: 8, chunk: 16 } as const;
-  const [one, three] = [await run(repetition, "decode"), await run(repetition, "decode", 3)];
+  const [one, three] = [await run(repetition, "decode"), await run(repetition, "decode", { batch: 3 })];
   const [single, batch] = [sumBytes(one.works), sumBytes(three.works)];
   expect(batch.caches).toBe(3 * single.caches);
   // Only the embedding of the new token is read per sequence, one row for all of its copies.
   expect(batch.weights - single.weights).toBe(2 * 64 * 4);
   expect(totalBytes(batch)).toBe(batch.weights + batch.caches + batch.activations);
+});
+
+describe.each([4, 8] as const)("weights of %d bits", (bits) => {
+  const repetition = { variant: "phd-cswa", copies: 3, window: 8, chunk: 16 } as const;
+  const quantise = { bits, group: 32 } as const;
+
+  it("count with their scales, as kernels load them", async () => {
+    const counted = await run(repetition, "decode", { quantise });
+    for (const [at, { call, bytes }] of counted.works.entries()) {
+      expect([call.step, bytes.weights]).toEqual([call.step, touched(counted, at, ["weight"])]);
+    }
+  });
+
+  it("are multiplied as often as floats", async () => {
+    const flops = async (options: RunOptions) =>
+      (await run(repetition, "decode", options)).works.reduce((total, work) => total + work.flops, 0);
+    expect(await flops({ quantise })).toBe(await flops({}));
+  });
 });
