@@ -8,6 +8,8 @@ export interface Effort {
   readonly kernels: boolean;
   /** Milliseconds that a measurement of a kernel takes at least. */
   readonly leastMs: number;
+  /** Milliseconds that all measurements of a kernel take, about, at most. */
+  readonly mostMs: number;
   /** Of the weights and the prompt. */
   readonly seed: number;
 }

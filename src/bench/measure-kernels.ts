@@ -3,17 +3,20 @@
  *
  * The calls of one kernel run one after the other, layer by layer, as often as a measurement needs. Weights that together are no larger
  * than a cache are copied, and the calls go through the copies in turn: in a step of a whole model, too, a weight comes from memory.
+ * Kernels that take far longer than their weights need to come from anywhere are timed without copies.
  */
 import type { BoundCall, ComputeDevice, DeviceBuffer, DeviceKernels, Runner } from "../runtime/compute-device.js";
 import type { CallWork } from "./count-work.js";
 import { totalBytes } from "./count-work.js";
 import { arithmeticRate } from "./measure-floor.js";
 import type { Floor, KernelReport } from "./report.js";
-import { type TimingOptions, timeCalls } from "./time-calls.js";
+import { type TimingOptions, timeCalls, timeSubmissions } from "./time-calls.js";
 
 /** Weights of a kernel are copied until they have this many bytes together: more than the largest last-level caches. */
 const rotatedBytes = 192 * 1024 * 1024;
 const mostCopies = 8;
+/** Of the time of a kernel, what its weights may need to come from memory before it matters where they come from. */
+const noticedShare = 0.05;
 
 export interface CountedCalls {
   readonly phase: "prefill" | "decode";
@@ -61,9 +64,16 @@ async function measureKernel(
   floor: Floor,
   options: KernelTimingOptions,
 ): Promise<KernelReport> {
-  const rotation = await rotateWeights(device, runner, calls);
+  const weights = weightsOf(calls);
+  const [once] = (await timeSubmissions(device, runner, calls, 1)) as [number];
+  const copies = copiesOfWeights(
+    [...weights].reduce((total, { size }) => total + size, 0),
+    { roundMs: once, leastMs: options.leastMs, bytesPerSecond: floor.copyBytesPerSecond.median },
+  );
+  const rotation = await rotateWeights(device, runner, calls, weights, copies);
   try {
-    const round = await timeCalls(device, runner, rotation.calls, floor.submitMs.median, options);
+    const known = copies === 1 ? once : undefined;
+    const round = await timeCalls(device, runner, rotation.calls, floor.submitMs.median, options, known);
     const perCall = (ms: number) => (ms * 1000) / rotation.calls.length;
     const us = {
       median: perCall(round.median),
@@ -98,7 +108,7 @@ async function measureKernel(
         bytesPerSecond / floor.copyBytesPerSecond.median,
         flopsPerSecond / arithmeticRate(floor, options.dtype),
       ),
-      weightCopies: rotation.copies,
+      weightCopies: copies,
     };
   } finally {
     for (const buffer of rotation.buffers) buffer.destroy();
@@ -107,20 +117,41 @@ async function measureKernel(
 
 interface Rotation {
   readonly calls: readonly BoundCall[];
-  /** The weights themselves and their copies. */
-  readonly copies: number;
   /** Of the copies. */
   readonly buffers: readonly DeviceBuffer[];
 }
 
-async function rotateWeights(device: ComputeDevice, runner: Runner, calls: readonly BoundCall[]): Promise<Rotation> {
-  const weights = new Set(
+function weightsOf(calls: readonly BoundCall[]): ReadonlySet<DeviceBuffer> {
+  return new Set(
     calls.flatMap(({ info, buffers }) =>
       buffers.flatMap(({ buffer }, index) => (info.bindings[index]!.role === "weight" ? [buffer] : [])),
     ),
   );
-  const bytes = [...weights].reduce((total, { size }) => total + size, 0);
-  const copies = bytes === 0 ? 1 : Math.max(1, Math.min(mostCopies, Math.ceil(rotatedBytes / bytes)));
+}
+
+/**
+ * How many copies of a kernel's weights its calls go through, the weights themselves among them.
+ *
+ * A round that is short is cheap to repeat, so it always goes through enough. One that is long enough to be timed by itself does so only
+ * where its weights, at the rate at which the device copies, would take a part of it that shows.
+ */
+export function copiesOfWeights(
+  bytes: number,
+  round: { readonly roundMs: number; readonly leastMs: number; readonly bytesPerSecond: number },
+): number {
+  const { roundMs, leastMs, bytesPerSecond } = round;
+  const fromMemoryMs = (bytes / bytesPerSecond) * 1000;
+  if (bytes === 0 || (roundMs >= leastMs && fromMemoryMs < noticedShare * roundMs)) return 1;
+  return Math.max(1, Math.min(mostCopies, Math.ceil(rotatedBytes / bytes)));
+}
+
+async function rotateWeights(
+  device: ComputeDevice,
+  runner: Runner,
+  calls: readonly BoundCall[],
+  weights: ReadonlySet<DeviceBuffer>,
+  copies: number,
+): Promise<Rotation> {
   const rotated: BoundCall[] = [...calls];
   const allocated: DeviceBuffer[] = [];
   for (let copy = 1; copy < copies; copy++) {
@@ -131,7 +162,7 @@ async function rotateWeights(device: ComputeDevice, runner: Runner, calls: reado
       rotated.push({ ...call, buffers });
     }
   }
-  return { calls: rotated, copies, buffers: allocated };
+  return { calls: rotated, buffers: allocated };
 }
 
 async function copyBuffers(

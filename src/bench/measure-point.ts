@@ -319,11 +319,10 @@ function rowsOfLayers(works: readonly CallWork[]): number {
   return [...most.values()].reduce((total, rows) => total + rows, 0);
 }
 
-/** The type that weights are stored in, so that nothing has to be converted while they load but what is quantised. */
+/** The type that floats are stored in, so that nothing has to be converted while they load. */
 function storedDtype({ manifest }: Program): FloatDtype {
-  const matrices = manifest.weights.filter(({ columns }) => columns > 1);
-  if (matrices.length === 0 || matrices.some(({ quantised }) => quantised !== undefined)) return "F32";
-  return storedAs(matrices[0]!.element);
+  const matrix = manifest.weights.find(({ columns, quantised }) => columns > 1 && quantised === undefined);
+  return matrix === undefined ? "F32" : storedAs(matrix.element);
 }
 
 /** Ids without a pattern; random weights make no language of any. */

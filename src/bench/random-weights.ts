@@ -2,32 +2,43 @@
  * Weights of a model's true shapes, drawn by a seeded generator.
  *
  * Every value follows from its tensor's name and its place, so pieces are made when they are read: a host never holds more than a
- * piece, and a model of any size needs no download. Two runs, and two programs, draw the same weights.
+ * piece, and a model of any size needs no download. Two runs, and two programs, draw the same weights. Where products read small
+ * integers, these and their scales are drawn as packages store them: finding scales for floats takes a minute per billion weights.
  */
 import type { Checkpoint, CheckpointTensor } from "../runtime/checkpoint.js";
-import { convertFloats, dtypeBytes, type FloatDtype } from "../runtime/dtype.js";
-import type { Manifest } from "../runtime/manifest.js";
-import { tensorName } from "../runtime/packing.js";
+import { bytesOf, convertFloats, dtypeBytes, type FloatDtype } from "../runtime/dtype.js";
+import type { Manifest, WeightInfo } from "../runtime/manifest.js";
+import { layersOf, storedName, tensorName } from "../runtime/packing.js";
+import { scalesOfRow, wordsOfRow } from "../runtime/quantise.js";
 
 /** Values are taken from a table of this many; two indices fit into one random word. */
 const tableBits = 12;
 const tableSize = 2 ** tableBits;
 
-/** The tensors that a manifest asks for. `dtype` is what they are stored in; every dtype holds the same values, rounded. */
+/** What a tensor is, and the bytes of the values that it is drawn from. */
+interface Drawn extends Pick<CheckpointTensor, "name" | "shape"> {
+  readonly dtype: FloatDtype | "U32";
+  readonly table: Uint8Array;
+}
+
+/**
+ * The tensors that a manifest asks for. `dtype` is what floats are stored in; every dtype holds the same values, rounded. Integers have
+ * nothing to do with the floats of the same name.
+ */
 export function randomCheckpoint(manifest: Manifest, dtype: FloatDtype, seed = 0): Checkpoint {
   const tensors = new Map<string, CheckpointTensor>();
   const tables = new Map<string, Uint8Array>();
-  for (const { name, shape } of tensorsOf(manifest)) {
+  for (const { name, shape, dtype: stored, table } of drawnOf(manifest, dtype)) {
     const elements = shape.reduce((product, size) => product * size, 1);
-    const byteLength = elements * dtypeBytes[dtype];
-    tensors.set(name, { name, dtype, shape, byteLength, shard: 0, offset: 0 });
-    tables.set(name, valueTable(shape, dtype));
+    const byteLength = elements * dtypeBytes[stored];
+    tensors.set(name, { name, dtype: stored, shape, byteLength, shard: 0, offset: 0 });
+    tables.set(name, table);
   }
   return {
     tensors,
     files: ["random weights"],
-    read: async ({ name, byteLength }, start = 0, length = byteLength - start) =>
-      draw(tables.get(name)!, dtypeBytes[dtype], hashText(name) ^ seed, start, length),
+    read: async ({ name, dtype: stored, byteLength }, start = 0, length = byteLength - start) =>
+      draw(tables.get(name)!, dtypeBytes[stored], hashText(name) ^ seed, start, length),
     close: async () => {},
   };
 }
@@ -40,32 +51,54 @@ export async function randomTensor(checkpoint: Checkpoint, name: string): Promis
   return new Float32Array(bytes.slice().buffer as ArrayBuffer);
 }
 
-function tensorsOf(manifest: Manifest): readonly { readonly name: string; readonly shape: readonly number[] }[] {
-  const everyLayer = Array.from({ length: manifest.model.layers }, (_, layer) => layer);
-  const all = manifest.weights.flatMap(({ perLayer, layers, sources }) =>
-    sources
-      .filter(({ zeros }) => !zeros)
-      .flatMap(({ tensor, shape }) =>
-        (perLayer ? (layers ?? everyLayer) : [undefined]).map((layer) => ({ name: tensorName(tensor, layer), shape })),
-      ),
+function drawnOf(manifest: Manifest, dtype: FloatDtype): Drawn[] {
+  return manifest.weights.flatMap((info) =>
+    layersOf(manifest, info).flatMap((layer) =>
+      info.sources
+        .filter(({ zeros }) => !zeros)
+        .map(({ tensor, shape }) => drawnAs(info, tensorName(tensor, layer), shape, dtype)),
+    ),
   );
-  // A tied table is the source of two weights.
-  return [...new Map(all.map((tensor) => [tensor.name, tensor])).values()];
+}
+
+function drawnAs({ quantised }: WeightInfo, name: string, shape: readonly number[], dtype: FloatDtype): Drawn {
+  if (quantised === undefined) return { name, shape, dtype, table: floatTable(shape, dtype) };
+  const [rows, columns] = shape as readonly [number, number];
+  const { bits, group, part } = quantised;
+  const stored = storedName(name, quantised);
+  return part === "values"
+    ? { name: stored, shape: [rows, wordsOfRow(columns, bits)], dtype: "U32", table: wordTable() }
+    : { name: stored, shape: [rows, scalesOfRow(columns, group)], dtype: "BF16", table: scaleTable(columns, bits) };
 }
 
 /**
  * The values that a tensor is drawn from. A matrix keeps the size of what it is multiplied with: uniform in ±√(3 / columns). A vector
  * scales, so it is drawn around 1.
  */
-function valueTable(shape: readonly number[], dtype: FloatDtype): Uint8Array {
+function floatTable(shape: readonly number[], dtype: FloatDtype): Uint8Array {
   const isVector = shape.length === 1;
   const reach = isVector ? 0.25 : Math.sqrt(3 / shape.at(-1)!);
   const middle = isVector ? 1 : 0;
+  return uniformTable(middle, reach, dtype);
+}
+
+/** Words whose bits have nothing in common: every integer is as likely as any other. */
+function wordTable(): Uint8Array {
+  return bytesOf(Uint32Array.from({ length: tableSize }, (_, index) => scramble(index + 1)));
+}
+
+/** Scales that give integers the reach of the floats of a matrix, a quarter more or less. */
+function scaleTable(columns: number, bits: number): Uint8Array {
+  const scale = Math.sqrt(3 / columns) / 2 ** (bits - 1);
+  return uniformTable(scale, scale / 4, "BF16");
+}
+
+function uniformTable(middle: number, reach: number, dtype: FloatDtype): Uint8Array {
   const values = Float32Array.from(
     { length: tableSize },
     (_, index) => middle + reach * (((index + 0.5) / tableSize) * 2 - 1),
   );
-  return convertFloats(new Uint8Array(values.buffer), "F32", dtype).slice();
+  return convertFloats(bytesOf(values), "F32", dtype).slice();
 }
 
 /** Bytes [start, start + length) of a tensor; both are multiples of an element. */

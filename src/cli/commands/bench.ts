@@ -53,6 +53,8 @@ const usualGroup = 32;
 
 /** Milliseconds that a measurement of one kernel takes at least. */
 const leastMs = 20;
+/** Milliseconds that all measurements of one kernel take, about, at most. */
+const mostMs = 2000;
 
 /** `phdc bench [MODEL…]`: times models of true shapes with random weights, and says what bounds the times. */
 export async function benchCommand(
@@ -70,7 +72,7 @@ export async function benchCommand(
   const { repeat, steps, kernels, seed } = options;
   const report = await runSweep({
     points,
-    effort: { repeat, steps, kernels, leastMs, seed },
+    effort: { repeat, steps, kernels, leastMs, mostMs, seed },
     sourceOf: (point) => sourceOf(point, files, options),
     openDevice: openSweepDevice,
     clocks: nodeClocks(),

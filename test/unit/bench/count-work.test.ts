@@ -32,8 +32,10 @@ async function run(
 ): Promise<CountedRun> {
   const made = shapeSource("llama-2x64", repetition);
   if ("wrong" in made) throw new Error("the shape does not import");
-  const program = compileSource(made.source, { target: "webgpu", dtype: "f32", quantise }).program!;
-  const checkpoint = randomCheckpoint(program.manifest, "F32");
+  const compile = (how: Quantisation | undefined) =>
+    compileSource(made.source, { target: "webgpu", dtype: "f32", quantise: how }).program!;
+  const program = compile(quantise);
+  const checkpoint = randomCheckpoint(compile(undefined).manifest, "F32");
   const tensors = new Map<string, Float32Array>();
   for (const name of checkpoint.tensors.keys()) tensors.set(name, await randomTensor(checkpoint, name));
   const calls: Call[] = [];

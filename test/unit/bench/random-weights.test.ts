@@ -3,11 +3,13 @@ import { randomCheckpoint, randomTensor } from "../../../src/bench/random-weight
 import { shapeSource } from "../../../src/bench/shapes.js";
 import { compileSource } from "../../../src/compile.js";
 import { convertFloats } from "../../../src/runtime/dtype.js";
-import { findMisfits, planWeights } from "../../../src/runtime/packing.js";
+import { findMisfits, planWeights, storedName } from "../../../src/runtime/packing.js";
+import { dequantiseRows } from "../../../src/runtime/quantise.js";
 
 const made = shapeSource("llama-2x64", { variant: "phd", copies: 2, window: 0, chunk: 1 });
 if ("wrong" in made) throw new Error("the shape does not import");
-const { manifest } = compileSource(made.source, { target: "webgpu", dtype: "f32" }).program!;
+const { source } = made;
+const { manifest } = compileSource(source, { target: "webgpu", dtype: "f32" }).program!;
 const limits = { maxBufferSize: 2 ** 30, maxStorageBufferBindingSize: 2 ** 30 };
 const embedding = "model.embed_tokens.weight";
 
@@ -50,4 +52,27 @@ describe("random weights", () => {
     expect(square * 64).toBeLessThan(1.03);
     expect(Math.abs(values.reduce((sum, value) => sum + value, 0) / values.length)).toBeLessThan(0.002);
   });
+
+  it.each([4, 8] as const)(
+    "are integers of %d bits with their scales where products read those, as large as floats",
+    async (bits) => {
+      const quantise = { bits, group: 32 } as const;
+      const { manifest: stored } = compileSource(source, { target: "webgpu", dtype: "f32", quantise }).program!;
+      const checkpoint = randomCheckpoint(stored, "F32");
+      expect(findMisfits(planWeights(stored, limits), checkpoint)).toEqual([]);
+      const name = "model.layers.0.mlp.down_proj.weight";
+      // Nothing is left to be quantised.
+      expect(checkpoint.tensors.has(name)).toBe(false);
+      const part = async (which: "values" | "scales") => {
+        const bytes = await checkpoint.read(checkpoint.tensors.get(storedName(name, { ...quantise, part: which }))!);
+        return bytes.slice().buffer as ArrayBuffer;
+      };
+      const rows = { values: new Uint32Array(await part("values")), scales: new Uint16Array(await part("scales")) };
+      const values = dequantiseRows(rows, 128, quantise);
+      const square = values.reduce((sum, value) => sum + value * value, 0) / values.length;
+      expect(square * 128).toBeGreaterThan(0.9);
+      expect(square * 128).toBeLessThan(1.15);
+      expect(new Set(values).size).toBeGreaterThan(2 ** bits);
+    },
+  );
 });

@@ -26,7 +26,7 @@ async function sweepWith(memory: number | undefined): Promise<{ report: BenchRep
   const done: string[] = [];
   const report = await runSweep({
     points,
-    effort: { repeat: 2, steps: 1, kernels: false, leastMs: 1, seed: 0 },
+    effort: { repeat: 2, steps: 1, kernels: false, leastMs: 1, mostMs: 10, seed: 0 },
     sourceOf: ({ copies }) => {
       const made = shapeSource("llama-2x64", { variant: "phd", copies, window: 0, chunk: 1 });
       if ("wrong" in made) throw new Error("the shape does not import");
