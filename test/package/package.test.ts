@@ -7,33 +7,42 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Ajv } from "ajv";
 import { beforeAll, describe, expect, it } from "vitest";
+import { openBrowser, serve } from "../../bench/peers/browser.mjs";
 import type { Manifest } from "../../src/runtime/manifest.js";
+import { readTar } from "../../src/runtime/node/tar.js";
 import { readTensors } from "../cli/read-tensors.js";
 import { runCli, scratchFolder } from "../cli/run-cli.js";
-import { openBrowser } from "./browser.js";
 import { type ExerciseResult, exerciseInDeno, exerciseInNode } from "./processes.js";
-import { serve } from "./serve.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const example = join(root, "examples/phd-cswa-3-16-32.phd");
 const weights = join(root, "examples/models/shakespeare-phd-cswa-3-16-32");
 const scratch = scratchFolder();
 const folder = join(scratch, "package");
+const quantised = join(scratch, "quantised");
+const int4 = ["--quantize", "int4"];
 const run = promisify(execFile);
 
-/** "ROMEO:\n" and what the model says next, greedily. */
+const promptText = "ROMEO:\n";
 let prompt: readonly number[];
+/** What the model says next, greedily, with weights as they are and with those of 4 bits. */
 let continuation: readonly number[];
+let quantisedContinuation: readonly number[];
 const maxTokens = 24;
 
 beforeAll(async () => {
   const golden = await readTensors(join(weights, "golden.safetensors"));
   const ids = Array.from(golden.get("input_ids")!.values);
-  prompt = ids.slice(0, 7);
-  continuation = ids.slice(7, 7 + maxTokens);
+  prompt = ids.slice(0, promptText.length);
+  continuation = ids.slice(prompt.length, prompt.length + maxTokens);
   const { code, stderr } = await runCli(["compile", example, "--weights", weights, "-o", folder]);
   expect(stderr).toContain("Shakespeare");
   expect(code).toBe(0);
+  expect((await runCli(["compile", example, "--weights", weights, ...int4, "-o", quantised])).code).toBe(0);
+  const args = ["run", example, "--weights", weights, ...int4, "--device", "cpu", "--prompt", promptText, "--json"];
+  const { stdout } = await runCli([...args, "--max-tokens", String(maxTokens)]);
+  const { continuations } = JSON.parse(stdout) as { continuations: { ids: number[] }[] };
+  quantisedContinuation = continuations[0]!.ids;
 });
 
 function filesOf(path: string, prefix = ""): string[] {
@@ -127,38 +136,42 @@ describe("a compiled package", () => {
   });
 });
 
-describe("the same package runs", () => {
-  function expectRight(result: ExerciseResult): void {
-    expect(result).toMatchObject({ modelName: "Shakespeare", copies: 3, ids: continuation });
+describe("the same package, of floats and of 4-bit weights, runs", () => {
+  function expectRight(result: ExerciseResult, ids = continuation): void {
+    expect(result).toMatchObject({ modelName: "Shakespeare", copies: 3, ids });
     expect(result.test.passed, `self-test differs by ${result.test.difference}`).toBe(true);
     expect(result.test.difference).toBeLessThan(1e-4);
     console.info(`ran on ${result.adapter}`);
   }
 
+  // Quantised ones: quantised-package.test.ts.
   it("in Node, through Dawn", async () => {
     expectRight(await exerciseInNode(folder, prompt, maxTokens));
   }, 400_000);
 
   it("in Deno, through wgpu", async () => {
     expectRight(await exerciseInDeno(folder, prompt, maxTokens));
+    expectRight(await exerciseInDeno(quantised, prompt, maxTokens), quantisedContinuation);
   }, 400_000);
 
   it("in a browser, from a static page", async () => {
     const server = await serve(
-      { package: folder, test: fileURLToPath(new URL(".", import.meta.url)) },
+      { floats: folder, quantised, test: fileURLToPath(new URL(".", import.meta.url)) },
       { "/index.html": "<!doctype html><title>phdc</title>" },
     );
-    const browser = await openBrowser();
+    const browser = await openBrowser(readTar);
     try {
       const page = await browser.newPage();
       await page.goto(`${server.url}/index.html`);
       // As text: a function would come with the test runner's own import in it.
-      const result = await page.evaluate(`(async () => {
-        const { exercise } = await import("/test/exercise.js");
-        const adapter = await navigator.gpu.requestAdapter();
-        return exercise(adapter, location.origin + "/package", ${JSON.stringify(prompt)}, ${maxTokens});
-      })()`);
-      expectRight(result as ExerciseResult);
+      const run = (part: string) =>
+        page.evaluate(`(async () => {
+          const { exercise } = await import("/test/exercise.js");
+          const adapter = await navigator.gpu.requestAdapter();
+          return exercise(adapter, location.origin + "/${part}", ${JSON.stringify(prompt)}, ${maxTokens});
+        })()`);
+      expectRight((await run("floats")) as ExerciseResult);
+      expectRight((await run("quantised")) as ExerciseResult, quantisedContinuation);
     } finally {
       await browser.close();
       await server.close();

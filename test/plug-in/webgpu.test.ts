@@ -6,11 +6,11 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
+import { openBrowser, serve } from "../../bench/peers/browser.mjs";
 import { findAdapter } from "../../src/runtime/node/adapter.js";
 import { unpackSoftwareVulkan } from "../../src/runtime/node/software-adapter.js";
+import { readTar } from "../../src/runtime/node/tar.js";
 import { runCli, scratchFolder } from "../cli/run-cli.js";
-import { openBrowser } from "../package/browser.js";
-import { serve } from "../package/serve.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const loader = join(root, "examples/plug-in/webgpu");
@@ -69,7 +69,7 @@ describe("the raw WebGPU loader runs a package's self-test", () => {
 
   it("on a page", async () => {
     const server = await serve({ loader, package: folderOf("phd-cswa-3-16-32") });
-    const browser = await openBrowser();
+    const browser = await openBrowser(readTar);
     try {
       const page = await browser.newPage();
       await page.goto(`${server.url}/loader/index.html?package=/package`);

@@ -11,6 +11,7 @@ import { shapeConfig, shapeSource } from "../../../dist/bench/shapes.js";
 import { summarise } from "../../../dist/bench/statistics.js";
 import { capabilitiesOf } from "../../../dist/cli/capabilities.js";
 import { compileSource } from "../../../dist/compile.js";
+import { readTar } from "../../../dist/runtime/node/tar.js";
 import { describeMachine, record } from "../../measure.mjs";
 import { openBrowser, serve } from "../browser.mjs";
 import { llamaGraph } from "./llama-graph.mjs";
@@ -51,7 +52,7 @@ const server = await serve(
   { phdc: join(root, "dist"), ort: join(peer, "dist"), peers: here },
   { "/index.html": "<!doctype html><title>phdc bench</title>", "/model.onnx": graph },
 );
-const browser = await openBrowser();
+const browser = await openBrowser(readTar);
 try {
   const page = await browser.newPage();
   page.on("console", (message) => process.stderr.write(`${message.text()}\n`));
