@@ -182,26 +182,53 @@ describe.skipIf(nvcc === undefined)("where nvcc is on the path, a package", () =
   });
 });
 
-describe("the same package", () => {
-  it("runs in Node on the emulated device, and leaves nothing with the driver", async ({ skip }) => {
+describe("on the emulated device in Node", () => {
+  const golden = readTensors(join(weights, "golden.safetensors"));
+  const promptText = "ROMEO:\n";
+  const maxTokens = 8;
+
+  /** Runs a package on "ROMEO:\n". Its kernels and those of its self-test are compiled before. */
+  async function exercise(path: string, skip: (note: string) => never) {
     const driver = await emulatedDriver().catch((error: unknown) => {
       if (!(error instanceof NoAdapter)) throw error;
       console.warn(error.message);
       return skip(error.message);
     });
-    const golden = await readTensors(join(weights, "golden.safetensors"));
-    const ids = Array.from(golden.get("input_ids")!.values);
     const compiled: CompiledTexts[] = [];
-    for (const part of [folder, join(folder, "selftest")]) {
+    for (const part of [path, join(path, "selftest")]) {
       const { kernels } = manifestOf(part);
       const texts = Object.fromEntries(kernels.map(({ name, file }) => [name, readFileSync(join(part, file), "utf8")]));
       compiled.push({ file: await compileEmulated(new Map(Object.entries(texts))), texts });
     }
-    const maxTokens = 8;
-    const result = await exerciseOnCuda(folder, ids.slice(0, 7), maxTokens, driver, compiled);
-    expect(result).toMatchObject({ modelName: "Shakespeare", copies: 3, ids: ids.slice(7, 7 + maxTokens), left: {} });
+    const ids = Array.from((await golden).get("input_ids")!.values).slice(0, promptText.length);
+    const result = await exerciseOnCuda(path, ids, maxTokens, driver, compiled);
+    console.info(`ran on ${result.adapter}`);
+    return result;
+  }
+
+  it("the same package runs, and leaves nothing with the driver", async ({ skip }) => {
+    const result = await exercise(folder, skip);
+    const ids = Array.from((await golden).get("input_ids")!.values);
+    const continuation = ids.slice(promptText.length, promptText.length + maxTokens);
+    expect(result).toMatchObject({ modelName: "Shakespeare", copies: 3, ids: continuation, left: {} });
     expect(result.test.passed, `self-test differs by ${result.test.difference}`).toBe(true);
     expect(result.test.difference).toBeLessThan(1e-4);
-    console.info(`ran on ${result.adapter}`);
   });
+
+  it.for(["f32", "bf16"])(
+    "a package of 4-bit weights runs in %s, and says what the interpreter says",
+    async (dtype, { skip }) => {
+      const path = join(scratch, `int4-${dtype}`);
+      const int4 = ["--quantize", "int4"];
+      const made = await compile(path, "--weights", weights, "--no-nvcc", "--dtype", dtype, ...int4);
+      expect(made.code).toBe(0);
+      const result = await exercise(path, skip);
+      expect(result).toMatchObject({ modelName: "Shakespeare", copies: 3, left: {} });
+      expect(result.test.passed, `self-test differs by ${result.test.difference}`).toBe(true);
+      const args = ["run", example, "--weights", weights, ...int4, "--device", "cpu", "--prompt", promptText, "--json"];
+      const { stdout } = await runCli([...args, "--max-tokens", String(maxTokens)]);
+      const { continuations } = JSON.parse(stdout) as { continuations: { ids: number[] }[] };
+      expect(result.ids).toEqual(continuations[0]!.ids);
+    },
+  );
 });
