@@ -270,3 +270,11 @@ template <int pending> inline void async_wait() { emulated::wait_for_copies(pend
 // Kernels run one after the other here, but what they touch before they wait is checked.
 inline void await_previous() { emulated::await_previous(); }
 inline void release_next() {}
+// Nothing is brought anywhere, but it has to be there.
+template <typename T> inline void prefetch(const buffer<T>& memory, emulated::Place from, u32 count) {
+  if (count == 0) return;
+  memory.load(from, emulated::Access::load);
+  emulated::Place last = from;
+  last.index += count - 1;
+  memory.load(last, emulated::Access::load);
+}

@@ -93,6 +93,9 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
     case "release-next":
       writer.line("release_next();");
       return;
+    case "prefetch":
+      writer.line(`prefetch(${place(statement.buffer, statement.from)}, ${statement.count}u);`);
+      return;
     case "async-wait":
       writer.line(`async_wait<${statement.pending}>();`);
       return;

@@ -91,6 +91,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
     case "async-wait":
     case "await-previous":
     case "release-next":
+    case "prefetch":
       throw new InternalError(`WGSL has no ${statement.kind}`);
     case "comment":
       for (const line of wrapWords(statement.text, 110)) writer.line(`// ${line}`);

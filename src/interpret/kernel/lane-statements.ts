@@ -153,6 +153,7 @@ export class LaneCompiler implements LaneCode {
       // Dispatches run one after the other here.
       case "await-previous":
       case "release-next":
+      case "prefetch":
       case "comment":
         return;
       case "barrier":

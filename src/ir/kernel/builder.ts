@@ -324,6 +324,11 @@ export class KernelBuilder {
     this.emit({ kind: "await-previous" });
   }
 
+  /** Asks for elements before they are loaded (`dependent-launch`); all of them are there. */
+  prefetch(buffer: Memory, from: Operand, count: number): void {
+    this.emit({ kind: "prefetch", buffer: buffer.name, from: lift(from, "u32").expression, count });
+  }
+
   /** Lets the next dispatch begin when there is room (`dependent-launch`). */
   releaseNext(): void {
     this.emit({ kind: "release-next" });

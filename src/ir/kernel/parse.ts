@@ -183,6 +183,11 @@ class KernelParser {
         return { kind: "await-previous" };
       case "release_next":
         return { kind: "release-next" };
+      case "prefetch": {
+        const { name: buffer, index: from } = this.element();
+        reader.expect("count");
+        return { kind: "prefetch", buffer, from, count: reader.integer() };
+      }
       case "async_wait":
         return { kind: "async-wait", pending: reader.integer() };
       case "remark":

@@ -129,6 +129,9 @@ function printStatement(statement: Statement, writer: Writer): void {
       writer.line(`async_copy ${place} = ${printElement("buffer", statement.buffer, statement.from)}${when}`);
       return;
     }
+    case "prefetch":
+      writer.line(`prefetch ${printElement("buffer", statement.buffer, statement.from)} count ${statement.count}`);
+      return;
     case "async-commit":
     case "await-previous":
     case "release-next":

@@ -23,6 +23,7 @@ export type Statement =
   | AsyncWait
   | AwaitPrevious
   | ReleaseNext
+  | Prefetch
   | Comment;
 
 /** A value with a name; never assigned again. */
@@ -206,6 +207,18 @@ export interface AsyncWait {
  */
 export interface AwaitPrevious {
   readonly kind: "await-previous";
+}
+
+/**
+ * Asks for `count` elements of a buffer from `from` on, all of them there, to be brought near: a hint that changes no result.
+ *
+ * Needs the `dependent-launch` capability: it is for what a dispatch can ask for before its turn and has no registers for.
+ */
+export interface Prefetch {
+  readonly kind: "prefetch";
+  readonly buffer: string;
+  readonly from: Expression;
+  readonly count: number;
 }
 
 /** Lets the next dispatch begin as soon as there is room for it. Needs the `dependent-launch` capability. */

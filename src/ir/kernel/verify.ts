@@ -212,6 +212,17 @@ class Verifier {
       case "async-copy":
         this.asyncCopy(statement);
         return;
+      case "prefetch":
+        this.expect(
+          this.kernel.buffers.some(({ name }) => name === statement.buffer),
+          () => `a prefetch of ${statement.buffer}, which is no buffer`,
+        );
+        this.expect(
+          Number.isInteger(statement.count) && statement.count > 0,
+          () => `a prefetch of ${statement.count} elements`,
+        );
+        make.checkIndex(statement.from);
+        return;
       case "async-wait":
         this.expect(
           Number.isInteger(statement.pending) && statement.pending >= 0,

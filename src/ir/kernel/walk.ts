@@ -96,6 +96,8 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
     case "uniform-load":
     case "matrix-load":
       return [statement.index];
+    case "prefetch":
+      return [statement.from];
     case "mma":
       return [statement.a, statement.b, statement.c];
     case "async-copy":
@@ -168,6 +170,8 @@ export function mapStatement(
     case "uniform-load":
     case "matrix-load":
       return { ...statement, index: map(statement.index) };
+    case "prefetch":
+      return { ...statement, from: map(statement.from) };
     case "mma":
       return { ...statement, a: map(statement.a), b: map(statement.b), c: map(statement.c) };
     case "async-copy":

@@ -52,15 +52,22 @@ interface Plan {
   /** Steps along the inputs whose weights are under way together. */
   readonly unroll: number;
   readonly batches: number;
+  /** Batches behind the first that are asked for before it is the kernel's turn. */
+  readonly prefetched: number;
 }
 
 const mostSubgroups = 8;
 /** Tiles that a subgroup has under way: eight subgroups with eight tiles of 512 bytes fill the memory pipeline of a processor. */
 const tilesInFlight = 8;
+/** Bytes of weights that a workgroup asks for before its turn, beside those that it loads: a fraction of a second-level cache for all. */
+const prefetchedBytes = 65536;
 /** Pairs of inputs for a product that are under way beside them, four registers each. */
 const inputsInFlight = 16;
-/** More bands in a workgroup save loads of inputs, but a device wants so many workgroups to balance them. */
-const wantedWorkgroups = 264;
+/**
+ * More bands in a workgroup save loads of inputs, but a device wants so many workgroups to balance them. From 16 rows on the inputs of a
+ * band are as many bytes as its weights, or more, so one workgroup for each processor of a large GPU is enough.
+ */
+const wantedWorkgroups = { few: 264, many: 128 } as const;
 /** Products of one step, 4 sums per lane each. */
 const mostProducts = 8;
 
@@ -68,21 +75,22 @@ function planOf(options: MatrixSkinnyOptions): Plan {
   const { matrices, rows } = options;
   const step = stepShape(options);
   const products = rows / productRows;
+  const [wanted, most] = rows < 16 ? [wantedWorkgroups.few, mostProducts / 2] : [wantedWorkgroups.many, mostProducts];
   let bands = 1;
-  while (2 * bands * matrices * products <= mostProducts / 2 && bandsOf(options) >= 2 * bands * wantedWorkgroups) {
-    bands *= 2;
-  }
+  while (2 * bands * matrices * products <= most && bandsOf(options) >= 2 * bands * wanted) bands *= 2;
   const tiles = bands * matrices;
   let subgroups = mostSubgroups;
   while (subgroups > 1 && (subgroups > step.steps || tiles * products * subgroups > mostProducts * mostSubgroups)) {
     subgroups /= 2;
   }
   const share = Math.ceil(step.steps / subgroups);
-  const most = options.merge
+  const together = options.merge
     ? 1
     : Math.floor(Math.min(tilesInFlight / (tiles * step.loads), inputsInFlight / (products * step.tiles)));
-  const batches = Math.ceil(share / Math.max(1, most));
-  return { subgroups, bands, tiles, unroll: Math.ceil(share / batches), batches };
+  const batches = Math.ceil(share / Math.max(1, together));
+  const unroll = Math.ceil(share / batches);
+  const prefetched = Math.floor(prefetchedBytes / (subgroups * unroll * tiles * step.loads * tileWords * 16));
+  return { subgroups, bands, tiles, unroll, batches, prefetched };
 }
 
 /** Output columns of one workgroup. */
@@ -188,6 +196,16 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
   const firstBatch = loadWeights(u32(0), isGuarded(0));
   if (options.capabilities.dependentLaunch) {
     k.comment("The first weights are on their way while the kernel before this one still writes the input.");
+    const ahead = times(batches, (batch) => batch).slice(1, plan.prefetched + 1);
+    const prefetched = ahead.filter((batch) => !isGuarded(batch));
+    if (prefetched.length > 0) {
+      k.if(lane.eq(0), () => {
+        for (const batch of prefetched) {
+          const first = k.let("first", subgroup.add(batch * subgroups).mul(unroll));
+          for (const row of weightRows) row.prefetch(first, unroll);
+        }
+      });
+    }
     k.releaseNext();
     k.awaitPrevious();
   }

@@ -38,6 +38,8 @@ export interface LoadedStep {
 export interface WeightBand {
   /** Loads a step; zeros where `there` is given and does not hold. */
   load(step: Value, there?: Value): LoadedStep;
+  /** Asks for so many steps before they are loaded (`dependent-launch`); for lane 0, and all of them are there. */
+  prefetch(step: Value, count: number): void;
 }
 
 export interface MatrixWeights {
@@ -61,6 +63,7 @@ export function bindMatrixWeights(k: KernelBuilder, options: LinearOptions): Mat
           const left = loadIf(k, "w", weight, start.add(step.mul(tileWords)), there);
           return { multiply: (right, sums) => multiplyTile(k, options, left, right[0]!, sums) };
         },
+        prefetch: (step, count) => k.prefetch(weight, start.add(step.mul(tileWords)), count * tileWords),
       };
     },
   };

@@ -15,7 +15,9 @@ function eager() {
   const options = { doc: "Scales x.", dispatch: "one workgroup", workgroupSize: 32, resident: 2 };
   return buildKernel("eager", options, (k) => {
     const x = k.readWrite("x", "f32");
-    const gain = k.let("gain", k.readOnce("weight", "f32").at(k.localId));
+    const weight = k.readOnce("weight", "f32");
+    const gain = k.let("gain", weight.at(k.localId));
+    k.prefetch(weight, 32, 64);
     k.awaitPrevious();
     x.set(k.localId, x.at(k.localId).mul(gain));
   });
@@ -36,10 +38,12 @@ describe("a kernel that may begin before the one before it has ended", () => {
   });
 
   it("loads in CUDA what is read once by a load that stays before the wait, and in WGSL like anything else", () => {
-    expect(emitCuda(eager())).toContain("const f32 gain = load_once(weight, threadIdx.x);\n  await_previous();");
+    expect(emitCuda(eager())).toContain(
+      "const f32 gain = load_once(weight, threadIdx.x);\n  prefetch(weight, 32u, 64u);\n  await_previous();",
+    );
     const { body, ...kernel } = eager();
-    const portable = { ...kernel, body: body.filter(({ kind }) => kind !== "await-previous"), requires: [] };
-    expect(emitWgsl(portable)).toContain("let gain = weight[local_id];");
+    const portable = body.filter(({ kind }) => kind !== "await-previous" && kind !== "prefetch");
+    expect(emitWgsl({ ...kernel, body: portable, requires: [] })).toContain("let gain = weight[local_id];");
   });
 
   it("does not take what earlier kernels write for constant memory", () => {
@@ -62,6 +66,7 @@ describe("a kernel that may begin before the one before it has ended", () => {
     expect(text).toContain("kernel eager workgroup 32 resident 2 {");
     expect(text).toContain("await_previous");
     expect(text).toContain("buffer weight: f32 read weight once");
+    expect(text).toContain("prefetch weight[32u] count 64");
     expect(printKernel(parseKernel(text))).toBe(text);
     expect(emitCuda(eager())).toContain("__launch_bounds__(32, 2)");
   });
