@@ -7,13 +7,17 @@ import {
   type KernelBuilder,
   type Memory,
   max,
+  select,
+  u32,
   type Value,
+  type Variable,
+  vector,
   vectorOf,
 } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
-import { widthOf } from "../../ir/kernel/types.js";
+import { type ValueType, widthOf } from "../../ir/kernel/types.js";
 import { rowRange } from "../row-table.js";
-import { type AttentionShape, headVector, type MergeOptions, mergeWorkgroupSize } from "./options.js";
+import { type AttentionShape, headVector, type MergeOptions, mergedVectors, mergeShares } from "./options.js";
 import { lowestPeak } from "./score.js";
 
 /** Attention results that still lie in splits. */
@@ -37,37 +41,80 @@ export function bindPartials(k: KernelBuilder, shape: AttentionShape, lanes = he
   return { at: (row, vector) => mergedVector(k, shape, values, stats, splits, row, vector) };
 }
 
-/** One pass over the splits with a running peak, like the softmax itself. */
+/** One pass over the splits by one invocation. */
 function mergedVector(
   k: KernelBuilder,
-  { heads, width }: AttentionShape,
+  shape: AttentionShape,
   values: Memory,
   stats: Memory,
   splits: Value,
   row: Value,
   vector: Value,
 ): Value {
+  const sums = emptySums(k, values.type);
+  addSplits(k, shape, sums, { values, stats }, { row, vector, splits, from: u32(0), to: splits, step: 1 });
+  return finishedValues(k, sums);
+}
+
+/** What has been added up, under a running peak like that of the softmax itself. */
+interface Sums {
+  readonly peak: Variable;
+  readonly sum: Variable;
+  readonly values: Variable;
+}
+
+function emptySums(k: KernelBuilder, type: ValueType): Sums {
+  return {
+    peak: k.var("peak", f32(lowestPeak)),
+    sum: k.var("sum", f32(0)),
+    values: k.var("merged", constantOf(type, 0)),
+  };
+}
+
+interface SplitRun {
+  readonly row: Value;
+  readonly vector: Value;
+  readonly splits: Value;
+  /** The splits that are added. */
+  readonly from: Value;
+  readonly to: Value;
+  readonly step: number;
+}
+
+function addSplits(
+  k: KernelBuilder,
+  { heads, width }: AttentionShape,
+  sums: Sums,
+  { values, stats }: { readonly values: Memory; readonly stats: Memory },
+  { row, vector, splits, from, to, step }: SplitRun,
+): void {
   const vectors = width / widthOf(values.type);
   const first = k.let("first_split", row.mul(heads).add(vector.div(vectors)).mul(splits));
   const component = k.let("component", vector.rem(vectors));
-  const peak = k.var("peak", f32(lowestPeak));
-  const sum = k.var("sum", f32(0));
-  const merged = k.var("merged", constantOf(values.type, 0));
-  k.for("split", { to: splits }, (split) => {
+  k.for("split", { from, to, step }, (split) => {
     const place = k.let("place", first.add(split));
     const part = k.let("part", stats.at(place));
-    const higher = k.let("higher", max(peak, part.x));
-    const kept = k.let("kept", exp2(peak.sub(higher)));
-    const weight = k.let("weight", exp2(part.x.sub(higher)));
-    sum.set(fma(part.y, weight, sum.mul(kept)));
-    merged.set(fma(values.at(place.mul(vectors).add(component)), weight, merged.mul(kept)));
-    peak.set(higher);
+    addPart(k, sums, part.x, part.y, values.at(place.mul(vectors).add(component)));
   });
-  // A row that no split found a key for has values 0 and sum 0.
-  return k.let("merged_values", merged.div(max(sum, 2 ** -20)));
 }
 
-/** Merges the splits of decode attention into finished rows: one invocation per vector of a row. */
+function addPart(k: KernelBuilder, sums: Sums, peak: Value, sum: Value, values: Value): void {
+  const higher = k.let("higher", max(sums.peak, peak));
+  const kept = k.let("kept", exp2(sums.peak.sub(higher)));
+  const weight = k.let("weight", exp2(peak.sub(higher)));
+  sums.sum.set(fma(sum, weight, sums.sum.mul(kept)));
+  sums.values.set(fma(values, weight, sums.values.mul(kept)));
+  sums.peak.set(higher);
+}
+
+/** A row that no split found a key for has values 0 and sum 0. */
+const finishedValues = (k: KernelBuilder, { sum, values }: Sums): Value =>
+  k.let("merged_values", values.div(max(sum, 2 ** -20)));
+
+/**
+ * Merges the splits of decode attention into finished rows. The invocations of a workgroup divide the splits of a few neighbouring
+ * vectors, so that many splits are loaded side by side.
+ */
 export function mergePartials(options: MergeOptions): Kernel {
   const { heads, width } = options;
   const lanes = headVector(width);
@@ -75,17 +122,37 @@ export function mergePartials(options: MergeOptions): Kernel {
   return buildKernel(
     `merge_partials_${heads}_w${width}`,
     {
-      doc: `Merges the splits of decode attention, one invocation per vector of a row: ${heads} heads, width ${width}.`,
-      dispatch: `x: ceil(${vectors} / ${mergeWorkgroupSize}) workgroups; y: row_count`,
-      workgroupSize: mergeWorkgroupSize,
+      doc: `Merges the splits of decode attention, ${mergedVectors} vectors of a row a workgroup: ${heads} heads, width ${width}.`,
+      dispatch: `x: ceil(${vectors} / ${mergedVectors}) workgroups; y: row_count`,
+      workgroupSize: mergedVectors * mergeShares,
     },
     (k) => {
-      const partials = bindPartials(k, options);
-      const attended = k.readWrite("attended", vectorOf("f32", lanes));
+      const type = vectorOf("f32", lanes);
+      const values = k.read("partial_values", type, "scratch");
+      const stats = k.read("partial_stats", "vec2<f32>", "scratch");
+      const attended = k.readWrite("attended", type);
+      const splits = k.param("splits");
       const range = rowRange(k);
       const row = k.let("row", range.base.add(k.workgroupId.y));
-      k.if(k.globalId.lt(vectors).and(k.workgroupId.y.lt(range.count)), () => {
-        attended.set(row.mul(vectors).add(k.globalId), partials.at(row, k.globalId));
+      const own = k.let("vector", k.workgroupId.x.mul(mergedVectors).add(k.localId.rem(mergedVectors)));
+      const share = k.let("share", k.localId.div(mergedVectors));
+      const inside = k.let("inside", own.lt(vectors).and(k.workgroupId.y.lt(range.count)));
+      const sums = emptySums(k, type);
+      const to = k.let("splits_here", select(inside, splits, u32(0)));
+      addSplits(k, options, sums, { values, stats }, { row, vector: own, splits, from: share, to, step: mergeShares });
+
+      const shareStats = k.workgroupArray("share_stats", "vec2<f32>", mergedVectors * mergeShares);
+      const shareValues = k.workgroupArray("share_values", type, mergedVectors * mergeShares);
+      shareStats.set(k.localId, vector("f32", [sums.peak, sums.sum]));
+      shareValues.set(k.localId, sums.values);
+      k.barrier();
+      k.if(inside.and(share.eq(0)), () => {
+        k.for("other", { from: u32(1), to: u32(mergeShares) }, (other) => {
+          const place = k.let("share_at", other.mul(mergedVectors).add(k.localId));
+          const part = k.let("share_part", shareStats.at(place));
+          addPart(k, sums, part.x, part.y, shareValues.at(place));
+        });
+        attended.set(row.mul(vectors).add(own), finishedValues(k, sums));
       });
     },
   );

@@ -102,11 +102,13 @@ export interface MergeOptions extends AttentionShape {
   readonly capabilities: Capabilities;
 }
 
-/** One invocation merges one vector of a row; x covers a row, y the rows. */
+/** x covers the vectors of a row, y the rows. */
 export function mergePartialsWorkgroups({ heads, width }: AttentionShape): readonly [Expr, Expr, Expr] {
-  return [Math.ceil((heads * width) / headVector(width) / mergeWorkgroupSize), "row_count", 1];
+  return [Math.ceil((heads * width) / headVector(width) / mergedVectors), "row_count", 1];
 }
-export const mergeWorkgroupSize = 64;
+/** Vectors of a row that a workgroup merges, and among how many invocations it divides the splits of each. */
+export const mergedVectors = 32;
+export const mergeShares = 8;
 
 /** `in`: the ring's live keys go to the scratch before a prefill slice. `out`: the last keys go back to the ring after it. */
 export interface MoveKeysOptions {
