@@ -20,6 +20,7 @@ import {
 import { prefillAttention } from "../kernels/attention/prefill.js";
 import type { HeadColumns } from "../kernels/elementwise/head-columns.js";
 import { headsOf, type StoreKeysOptions, storeKeys } from "../kernels/elementwise/store-keys.js";
+import { defaultTuning } from "../kernels/tuning.js";
 import type { BindingSource, Step } from "../runtime/manifest.js";
 import { partialsBindings } from "./merged-attention.js";
 import { buffer, control, finishStep, type Situation, stepName, table, type Workshop, weight } from "./step-builder.js";
@@ -54,6 +55,24 @@ function freshHeads(shop: Workshop, situation: Situation, op: StoreKeys) {
   if (Object.keys(bound).length > shop.capabilities.limits.maxStorageBuffers) return undefined;
   const fresh: FreshHeads = { ...heads, query: query!, key: key!, kept, entering, order: shop.decodeOrder };
   return { fresh, bindings: bound };
+}
+
+/** Positions that a processor of a large GPU gets where it attends to two thousand. */
+const positionsEach = 16;
+
+/**
+ * Keys of a split where nobody has tuned them. A workgroup on matrix units has few bytes on their way at a time, so there have to be
+ * enough of them, over all key heads, for every processor.
+ */
+export function usualKeysPerSplit(
+  shop: Pick<Workshop, "capabilities" | "cache">,
+  attentions: readonly CachedAttention[],
+) {
+  const { keysPerSplit } = defaultTuning;
+  if (attentions.length === 0 || !attentions.every(({ width }) => takesMatrixUnits({ ...shop, width })))
+    return keysPerSplit;
+  const heads = Math.min(...attentions.map(({ kvHeads }) => kvHeads));
+  return Math.max(64, Math.min(positionsEach * heads, keysPerSplit));
 }
 
 /** A rotation by itself: queries that are finished, with nothing to store. */

@@ -17,7 +17,7 @@ import { takesFragments } from "../kernels/linear/matrix-fragments.js";
 import { defaultTuning, type Tuning } from "../kernels/tuning.js";
 import { copiesIn } from "../runtime/key-group.js";
 import type { BufferInfo, KeyStore, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
-import { attentionSteps, rotateStep, storeKeysSteps } from "./attention-steps.js";
+import { attentionSteps, rotateStep, storeKeysSteps, usualKeysPerSplit } from "./attention-steps.js";
 import type { KeyRetention, ScheduleFacts } from "./facts.js";
 import { KernelLibrary } from "./kernel-library.js";
 import { classifyLayers } from "./layer-classes.js";
@@ -101,6 +101,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
   const vocab = shop.places.widthOf(graph.body.yields[0]!);
   const sampling = samplingSteps(shop, vocab);
   const stores = storesOf(graph, facts, loop, dtype);
+  const keysPerSplit = given?.keysPerSplit ?? usualKeysPerSplit(shop, attentions);
   const buffers = [...shop.places.buffers, ...partials(attentions, graph.copies)];
   const weights = shop.weights.finish(layers);
   const { tables } = shop.tables;
@@ -109,7 +110,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
     constants: {
       ...{ copies: graph.copies, layers, vocab },
       // The run time has the same default.
-      ...(tuning.keysPerSplit !== defaultTuning.keysPerSplit && { keys_per_split: tuning.keysPerSplit }),
+      ...(keysPerSplit !== defaultTuning.keysPerSplit && { keys_per_split: keysPerSplit }),
     },
     groups,
     rows: { tileRows: shop.tileRows, ...facts.rows },

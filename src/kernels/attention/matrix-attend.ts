@@ -77,12 +77,18 @@ export function matrixAttend(
   store: (pair: FinishedPair) => void,
 ): void {
   const { k, tiling } = context;
+  const { keys, stages } = tiling;
+  const ahead = stages - 1;
   const loaders = groups.map((group, index) => matrixTileLoader(context, group, ranges[index]!));
-  const startsEarly = (index: number) => index === 0 && tiling.stages === 2;
-  loaders.forEach(({ start }, index) => {
+  const startFirst = (index: number) => {
     const { from, to } = ranges[index]!;
-    if (startsEarly(index)) k.if(from.lt(to), () => start(from, u32(0)));
-  });
+    for (let stage = 0; stage < ahead; stage++) {
+      const first = k.let("first_key", from.add(stage * keys));
+      k.if(first.lt(to), () => loaders[index]!.start(first, u32(stage)));
+      k.asyncCommit();
+    }
+  };
+  if (groups.length > 0) startFirst(0);
   prepare?.();
   const state = makeState(context, operands, groups);
   for (const [index, group] of groups.entries()) {
@@ -91,28 +97,40 @@ export function matrixAttend(
     k.comment(`Keys of ${group.group.name}.`);
     const visible = visibility(context, state, group, range);
     k.if(range.from.lt(range.to), () => {
-      if (!startsEarly(index)) {
+      if (index > 0) {
         // Whoever still works on the last tile of another group reads what is about to be overwritten.
         k.barrier();
-        if (tiling.stages === 2) start(range.from, u32(0));
+        startFirst(index);
       }
       const stage = k.var("stage", u32(0));
-      k.for("tile_start", { from: range.from, to: range.to, step: tiling.keys }, (first) => {
-        const next = k.let("next", first.add(tiling.keys));
-        if (tiling.stages === 1) start(first, u32(0));
+      k.for("tile_start", { from: range.from, to: range.to, step: keys }, (first) => {
+        if (stages === 1) {
+          start(first, stage);
+          k.asyncCommit();
+        }
         complete(first, stage);
-        k.asyncWait(0);
+        k.asyncWait(Math.max(0, ahead - 1));
         k.barrier();
-        if (tiling.stages === 2) k.if(next.lt(range.to), () => start(next, u32(1).sub(stage)));
+        if (stages > 1) {
+          // Into the stage whose tile everyone is done with.
+          const next = k.let("next", first.add(ahead * keys));
+          k.if(next.lt(range.to), () => start(next, stageBefore(stage, stages)));
+          k.asyncCommit();
+        }
         const masked = isMasked(context, group, range, first);
         attendTile(context, state, { first, stage, masked, visible });
-        if (tiling.stages === 1) k.barrier();
-        else stage.set(u32(1).sub(stage));
+        if (stages === 1) k.barrier();
+        else stage.set(stageAfter(stage, stages));
       });
     });
   }
   finish(context, state, store);
 }
+
+const stageBefore = (stage: Value, stages: number): Value =>
+  stages === 2 ? u32(1).sub(stage) : select(stage.eq(0), u32(stages - 1), stage.sub(1));
+const stageAfter = (stage: Value, stages: number): Value =>
+  stages === 2 ? u32(1).sub(stage) : select(stage.eq(stages - 1), u32(0), stage.add(1));
 
 function makeState(
   { k, tiling, block }: MatrixTileContext,

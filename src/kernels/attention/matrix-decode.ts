@@ -13,7 +13,7 @@ import { queryBlock } from "./query-block.js";
 /** Attention of a decode step as `decodeAttention` computes it, on matrix units: same bindings, same workgroups, same partial results. */
 export function matrixDecodeAttention(options: DecodeAttentionOptions): Kernel {
   const { blocks } = rowBlocks(options);
-  const tiling = chooseMatrixTiling(options);
+  const tiling = chooseMatrixTiling(options, 4);
   const doc = `Attention of up to ${options.tileRows} rows of one sequence over one split of its keys on matrix units, ${tiling.keys} keys at a time: ${describeHeads(options)}.`;
   return buildKernel(
     kernelName(options.fresh ? "finish_heads_decode_attention_mma" : "decode_attention_mma", options),

@@ -34,7 +34,7 @@ export interface TileMemory {
   readonly memory: Memory;
   /** First word of the keys or values of a stage. */
   at(stage: Value, source: "key" | "value"): Value;
-  /** First word of queries that wait here before the second tile is brought. */
+  /** First word of queries that wait here before a tile is brought to the last stage. */
   readonly queriesAt: number;
 }
 
@@ -43,7 +43,7 @@ export function tileMemory(k: KernelBuilder, tiling: MatrixTiling): TileMemory {
   return {
     memory: k.workgroupArray("tiles", "vec4<u32>", tiling.tileWords),
     at: (stage, source) => stage.mul(2 * half).add(source === "key" ? 0 : half),
-    queriesAt: 2 * half,
+    queriesAt: 2 * half * (tiling.stages - 1),
   };
 }
 
@@ -57,7 +57,7 @@ export interface MatrixTileContext {
 }
 
 export interface MatrixTileLoader {
-  /** Starts to bring the stored ones of the tile of keys from `first` on, with their values, into a stage. */
+  /** Starts to bring the stored ones of the tile of keys from `first` on, with their values, into a stage; the caller commits. */
   start(first: Value, stage: Value): void;
   /** Puts those of the step itself there, finished, before the barrier behind which the tile is read. */
   complete(first: Value, stage: Value): void;
@@ -107,7 +107,6 @@ export function matrixTileLoader(
   return {
     start: (first, stage) => {
       if (store !== undefined) startStored(first, stage, store, slots!);
-      k.asyncCommit();
     },
     complete: (first, stage) => {
       if (own === undefined) return;

@@ -13,7 +13,7 @@ import { queryBlock } from "./query-block.js";
 export function matrixPrefillAttention(options: AttentionOptions): Kernel {
   const { heads, width } = options;
   const { blocks } = rowBlocks(options);
-  const tiling = chooseMatrixTiling(options);
+  const tiling = chooseMatrixTiling(options, 2);
   return buildKernel(
     kernelName("prefill_attention_mma", options),
     {

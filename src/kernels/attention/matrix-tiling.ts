@@ -22,9 +22,9 @@ export interface MatrixTiling {
   /** Words of 16 bytes, 8 components, that hold a head, and how many of them lie between two keys: odd, against bank conflicts. */
   readonly words: number;
   readonly keyStride: number;
-  /** Tiles in workgroup memory: one is computed on while the next is on its way. */
-  readonly stages: 1 | 2;
-  /** Words of workgroup memory for them. Behind the first tile, queries find room until the second is brought. */
+  /** Tiles in workgroup memory: one is computed on while the others are on their way. */
+  readonly stages: number;
+  /** Words of workgroup memory for them. In the place of the last, queries find room until it is brought. */
   readonly tileWords: number;
 }
 
@@ -45,19 +45,28 @@ export function takesMatrixUnits({
   return capabilities.matrix && cache !== "f32" && width <= widestHead;
 }
 
-export function chooseMatrixTiling(options: DecodeAttentionOptions): MatrixTiling {
+/**
+ * @param mostStages 2 where there is much to compute for every key; more where a workgroup is bound by how many bytes it has on their way
+ */
+export function chooseMatrixTiling(options: DecodeAttentionOptions, mostStages: 2 | 4): MatrixTiling {
   const depth = Math.ceil(options.width / productShape.depth);
   const words = Math.ceil(options.width / 8);
   const keyStride = 2 * depth + 1;
   const rowTiles = Math.ceil(rowBlocks(options).blockRows / productShape.rows);
-  for (const stages of [2, 1] as const) {
+  const queryRows = options.fresh ? rowTiles * productShape.rows : 0;
+  const tilingOf = (keys: number, stages: number): MatrixTiling | undefined => {
+    const shares = Math.max(1, Math.min(2 ** Math.floor(Math.log2(mostSubgroups / rowTiles)), keys / 16));
+    const tileWords = Math.max(2 * keys * stages, 2 * keys * (stages - 1) + queryRows) * keyStride;
+    const own = ownHeadBytes(options, rowTiles * shares * fragmentLanes);
+    if (tileWords * 16 > tileBudget || tileWords * 16 + own > memoryBudget) return undefined;
+    return { rowTiles, shares, keys, keysEach: keys / shares, depth, words, keyStride, stages, tileWords };
+  };
+  for (const least of [2, 1]) {
     for (const keys of [64, 32, 16]) {
-      const shares = Math.max(1, Math.min(2 ** Math.floor(Math.log2(mostSubgroups / rowTiles)), keys / 16));
-      const queryRows = options.fresh ? rowTiles * productShape.rows : 0;
-      const tileWords = Math.max(2 * keys * stages, 2 * keys + queryRows) * keyStride;
-      const own = ownHeadBytes(options, rowTiles * shares * fragmentLanes);
-      if (tileWords * 16 > tileBudget || tileWords * 16 + own > memoryBudget) continue;
-      return { rowTiles, shares, keys, keysEach: keys / shares, depth, words, keyStride, stages, tileWords };
+      for (let stages = least === 2 ? mostStages : 1; stages >= least; stages--) {
+        const tiling = tilingOf(keys, stages);
+        if (tiling) return tiling;
+      }
     }
   }
   throw new InternalError(`attention over heads of ${options.width} does not fit workgroup memory`);
