@@ -6,21 +6,7 @@ import { deriveDecode, derivePrefill } from "../../../src/passes/tokens/derive-p
 import { groupTokens, type KeyGroup } from "../../../src/passes/tokens/group-tokens.js";
 import { countRows, eachRow, type RowSet } from "../../../src/passes/tokens/row-set.js";
 import { firstDifference } from "./first-difference.js";
-import {
-  alternating,
-  dilated,
-  doubling,
-  evenOriginals,
-  modelOf,
-  naive,
-  phd,
-  phdCswa,
-  phdSwa,
-  phdSwaPositions,
-  sinks,
-  slidingWindow,
-  vanilla,
-} from "./library.js";
+import { evenOriginals, modelOf, naive, phd, phdCswa, phdSwa, sinks, systems, vanilla } from "./library.js";
 import { arbitrarySystem } from "./random-systems.js";
 
 function printRows(rows: RowSet): string {
@@ -123,25 +109,7 @@ describe("prefill computes what is demanded and nothing else", () => {
     `);
   });
 
-  const cases: readonly (readonly [string, AttentionSystem])[] = [
-    ["vanilla", modelOf(1, vanilla, 3)],
-    ["a sliding window", modelOf(1, slidingWindow(4), 3)],
-    ["sinks and a window", modelOf(1, sinks(2, 3), 3)],
-    ["a dilated window", modelOf(1, dilated(6, 3), 3)],
-    ["lifetimes that double", modelOf(1, doubling, 2)],
-    ["naive repetition", modelOf(3, naive, 3)],
-    ["PHD", modelOf(3, phd, 3)],
-    ["PHD-SWA", modelOf(3, phdSwa(3, 4), 3)],
-    ["PHD-SWA in positions", modelOf(3, phdSwaPositions(2), 3)],
-    ["PHD-SWA with W < K - 2", modelOf(6, phdSwa(6, 2), 3)],
-    ["PHD-SWA with W = 0", modelOf(3, phdSwa(3, 0), 3)],
-    ["PHD-CSWA", modelOf(3, phdCswa(3, 4, 6), 3)],
-    ["PHD-CSWA with a window beyond the chunk", modelOf(3, phdCswa(3, 16, 4), 3)],
-    ["PHD-CSWA with W < K - 2", modelOf(6, phdCswa(6, 2, 4), 3)],
-    ["even originals", modelOf(3, evenOriginals, 2)],
-    ["layers that take turns", alternating(3, [phdSwa(3, 3), phd, phdCswa(3, 4, 5)], 5)],
-  ];
-  it.each(cases)("agrees with brute force for %s, at every start", (_, system) => {
+  it.each(systems)("agrees with brute force for %s, at every start", (_, system) => {
     expect(firstDifference(system, 26, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13])).toBeUndefined();
   });
 

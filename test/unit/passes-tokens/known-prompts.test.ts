@@ -6,25 +6,8 @@ import { DemandAnalysis } from "../../../src/passes/tokens/demand.js";
 import { derivePrefill } from "../../../src/passes/tokens/derive-phases.js";
 import { groupTokens, type KeyGroup } from "../../../src/passes/tokens/group-tokens.js";
 import { eachRow, type RowSet } from "../../../src/passes/tokens/row-set.js";
-import { and, or } from "../relation/arbitrary-predicate.js";
 import { demandByForce, type Flags, liveByForce, sightOf, steadyByForce } from "./brute-force.js";
-import {
-  alternating,
-  dilated,
-  doubling,
-  evenOriginals,
-  hiddenPast,
-  modelOf,
-  naive,
-  phd,
-  phdCswa,
-  phdSwa,
-  phdSwaPositions,
-  sameHiddenChunk,
-  sinks,
-  slidingWindow,
-  vanilla,
-} from "./library.js";
+import { systems } from "./library.js";
 import { arbitrarySystem } from "./random-systems.js";
 
 /** Rows of all groups as flags in stream order, for `length` tokens. */
@@ -89,25 +72,7 @@ function firstMistake(system: AttentionSystem, horizon: number, most: number): s
 }
 
 describe("a prompt that goes on from a cut prefix", () => {
-  const cases: readonly (readonly [string, AttentionSystem])[] = [
-    ["vanilla", modelOf(1, vanilla, 3)],
-    ["a sliding window", modelOf(1, slidingWindow(4), 3)],
-    ["sinks and a window", modelOf(1, sinks(2, 3), 3)],
-    ["a dilated window", modelOf(1, dilated(6, 3), 3)],
-    ["lifetimes that double", modelOf(1, doubling, 2)],
-    ["naive repetition", modelOf(3, naive, 3)],
-    ["PHD", modelOf(3, phd, 3)],
-    ["PHD-SWA", modelOf(3, phdSwa(3, 4), 3)],
-    ["PHD-SWA in positions", modelOf(3, phdSwaPositions(2), 3)],
-    ["PHD-SWA with W < K - 2", modelOf(6, phdSwa(6, 2), 3)],
-    ["PHD-CSWA", modelOf(3, phdCswa(3, 4, 6), 3)],
-    ["PHD-CSWA with a window beyond the chunk", modelOf(3, phdCswa(3, 16, 4), 3)],
-    ["even originals", modelOf(3, evenOriginals, 2)],
-    ["layers that take turns", alternating(3, [phdSwa(3, 3), phd, phdCswa(3, 4, 5)], 5)],
-    ["chunks that cut through positions", modelOf(4, or(phd, and(hiddenPast, sameHiddenChunk(4, 10))), 5)],
-    ["layers with a window of originals between layers without", alternating(1, [vanilla, slidingWindow(3)], 4)],
-  ];
-  it.each(cases)("computes what brute force demands, and finds what it leaves out: %s", (_, system) => {
+  it.each(systems)("computes what brute force demands, and finds what it leaves out: %s", (_, system) => {
     expect(firstMistake(system, 22, 9)).toBeUndefined();
   });
 

@@ -1,4 +1,4 @@
-/** The five variants of the library and a few that nobody named, as predicates. */
+/** The five variants of the library and a few that nobody named, as predicates and in models. */
 import type { Predicate, Term } from "../../../src/ir/relation/predicate.js";
 import type { AttentionSystem } from "../../../src/passes/tokens/attention-system.js";
 import { and, at, compare, div, minus, mod, num, or, plus, times } from "../relation/arbitrary-predicate.js";
@@ -71,3 +71,33 @@ export const alternating = (copies: number, predicates: readonly Predicate[], la
   predicates,
   layers: Array.from({ length: layers }, (_, layer) => layer % predicates.length),
 });
+
+/** Models that what is derived is held against brute force with. */
+export const systems: readonly (readonly [string, AttentionSystem])[] = [
+  ["vanilla", modelOf(1, vanilla, 3)],
+  ["a sliding window", modelOf(1, slidingWindow(4), 3)],
+  ["sinks and a window", modelOf(1, sinks(2, 3), 3)],
+  ["a dilated window", modelOf(1, dilated(6, 3), 3)],
+  ["lifetimes that double", modelOf(1, doubling, 2)],
+  ["naive repetition", modelOf(3, naive, 3)],
+  ["PHD", modelOf(3, phd, 3)],
+  ["PHD-SWA", modelOf(3, phdSwa(3, 4), 3)],
+  ["PHD-SWA in positions", modelOf(3, phdSwaPositions(2), 3)],
+  ["PHD-SWA with W < K - 2", modelOf(6, phdSwa(6, 2), 3)],
+  ["PHD-SWA with W = 0", modelOf(3, phdSwa(3, 0), 3)],
+  ["PHD-CSWA", modelOf(3, phdCswa(3, 4, 6), 3)],
+  ["PHD-CSWA with a window beyond the chunk", modelOf(3, phdCswa(3, 16, 4), 3)],
+  ["PHD-CSWA with W < K - 2", modelOf(6, phdCswa(6, 2, 4), 3)],
+  ["even originals", modelOf(3, evenOriginals, 2)],
+  ["layers that take turns", alternating(3, [phdSwa(3, 3), phd, phdCswa(3, 4, 5)], 5)],
+  ["chunks that cut through positions", modelOf(4, or(phd, and(hiddenPast, sameHiddenChunk(4, 10))), 5)],
+  ["layers with a window of originals between layers without", alternating(1, [vanilla, slidingWindow(3)], 4)],
+];
+
+const scrambled = (q: number, k: number, divisor: number): Term => mod(plus(times(q, qPos), times(k, kPos)), divisor);
+/** A relation that is too costly to follow exactly. */
+export const costly = and(
+  vanilla,
+  compare(scrambled(2, 3, 7), "<", scrambled(3, 1, 5)),
+  compare(scrambled(1, 2, 4), "!=", scrambled(1, 3, 9)),
+);
