@@ -54,14 +54,18 @@ interface Plan {
   readonly batches: number;
   /** Batches behind the first that are asked for before it is the kernel's turn. */
   readonly prefetched: number;
+  /** Tiles along the inputs whose inputs are under way together. */
+  readonly inputTiles: number;
 }
 
 const mostSubgroups = 8;
-/** Tiles that a subgroup has under way: eight subgroups with eight tiles of 512 bytes fill the memory pipeline of a processor. */
-const tilesInFlight = 8;
+/** Of a lane, for weights that are under way: eight subgroups with eight loads of 512 bytes fill the memory pipeline of a processor. */
+const registersInFlight = 32;
 /** Bytes of weights that a workgroup asks for before its turn, beside those that it loads: a fraction of a second-level cache for all. */
 const prefetchedBytes = 65536;
-/** Pairs of inputs for a product that are under way beside them, four registers each. */
+/** Tiles of inputs that are under way beside them; small integers need registers for what they become. */
+const mostInputTiles = { floats: 8, integers: 4 } as const;
+/** Pairs of inputs for a product that are under way, four registers each. */
 const inputsInFlight = 16;
 /**
  * More bands in a workgroup save loads of inputs, but a device wants so many workgroups to balance them. From 16 rows on the inputs of a
@@ -84,13 +88,14 @@ function planOf(options: MatrixSkinnyOptions): Plan {
     subgroups /= 2;
   }
   const share = Math.ceil(step.steps / subgroups);
-  const together = options.merge
-    ? 1
-    : Math.floor(Math.min(tilesInFlight / (tiles * step.loads), inputsInFlight / (products * step.tiles)));
+  const inputTiles = Math.min(mostInputTiles[options.quantised ? "integers" : "floats"], inputsInFlight / products);
+  const ofWeights = Math.floor(registersInFlight / (tiles * step.registers));
+  // Integers of many inputs take few registers, so they may run ahead of the inputs.
+  const together = options.merge ? 1 : options.quantised ? ofWeights : Math.min(ofWeights, inputTiles);
   const batches = Math.ceil(share / Math.max(1, together));
   const unroll = Math.ceil(share / batches);
   const prefetched = Math.floor(prefetchedBytes / (subgroups * unroll * tiles * step.loads * tileWords * 16));
-  return { subgroups, bands, tiles, unroll, batches, prefetched };
+  return { subgroups, bands, tiles, unroll, batches, prefetched, inputTiles };
 }
 
 /** Output columns of one workgroup. */
@@ -120,7 +125,7 @@ const sumStride = tileSide + 4;
 
 function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void {
   const { matrices, rows, norm } = options;
-  const { subgroups, bands, tiles, unroll, batches } = plan;
+  const { subgroups, bands, tiles, unroll, batches, inputTiles } = plan;
   const shape = stepShape(options);
   const products = rows / productRows;
 
@@ -129,7 +134,7 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
   const columnCount = k.param("column_count");
   const partBase = k.param("part_base");
   const inputs = bindInputs(k, options);
-  const weights = bindMatrixWeights(k, options);
+  const weights = bindMatrixWeights(k, options, partBase);
   const gains = norm?.weight ? pairReader(k.read("norm_weight", pairType(inputs.unit), "weight")) : undefined;
   const finish = bindEpilogue(k, options, range);
 
@@ -165,17 +170,16 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
     const load = (step: Value) => weightRows.map((row) => row.load(step, guarded ? step.lt(shape.steps) : undefined));
     return { steps, left: steps.map(load), guarded };
   };
-  const multiply = ({ steps, left, guarded }: Batch) => {
+  const loadInputs = (tiles: readonly Value[], guarded: boolean) => {
     // All loads come before the first use of one, so that they are under way together.
-    const inputTiles = steps.flatMap((step) => times(shape.tiles, (tile) => step.mul(shape.tiles).add(tile)));
-    const loaded = inputTiles.map((tile) => {
+    const loaded = tiles.map((tile) => {
       const columns = [0, productRows].map((half) => k.let("column", tile.mul(tileSide).add(pairOfLane).add(half)));
       return columns.map((column) => ({
         gain: gains?.(k, u32(0), column, options.inputs, guarded),
         raw: inputRows.map((row) => inputs.pair(k, row, column, options.inputs, guarded)),
       }));
     });
-    const right = loaded.map((halves) =>
+    return loaded.map((halves) =>
       inputRows.map((_, product) => {
         const [low, high] = halves.map(({ raw, gain }) => {
           const pair = raw[product]!;
@@ -186,10 +190,23 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
         return k.let("x", rightOperand(halfFormat(options), low, high));
       }),
     );
-    left.forEach((ofStep, step) => {
-      const own = right.slice(step * shape.tiles, (step + 1) * shape.tiles);
-      for (const [tile, loaded] of ofStep.entries()) loaded.multiply(own, accumulators[tile]!);
-    });
+  };
+  const multiply = ({ steps, left, guarded }: Batch) => {
+    const all = steps.flatMap((step, index) =>
+      times(shape.tiles, (tile) => ({ place: step.mul(shape.tiles).add(tile), index, tile })),
+    );
+    const together = Math.min(shape.tiles, inputTiles);
+    for (let first = 0; first < all.length; first += inputTiles) {
+      const own = all.slice(first, first + inputTiles);
+      const places = own.map(({ place }) => place);
+      const right = loadInputs(places, guarded);
+      for (let at = 0; at < own.length; at += together) {
+        const { index, tile } = own[at]!;
+        for (const [row, loaded] of left[index]!.entries()) {
+          loaded.multiply(tile, right.slice(at, at + together), accumulators[row]!);
+        }
+      }
+    }
   };
   // Only the last batch may reach behind the inputs.
   const isGuarded = (batch: number) => !whole && batch === batches - 1;

@@ -7,6 +7,7 @@
 import { constantOf, type KernelBuilder, type Memory, type Value } from "../../ir/kernel/builder.js";
 import { depthTiles, halfFormat, tileWords } from "./matrix-fragments.js";
 import type { LinearOptions } from "./options.js";
+import { bindQuantisedFragments, quantisedStepShape } from "./quantised-fragments.js";
 
 /** A step: the inputs whose weights a lane loads together. */
 export interface StepShape {
@@ -16,6 +17,8 @@ export interface StepShape {
   readonly steps: number;
   /** 16-byte loads of a lane. */
   readonly loads: number;
+  /** Registers that they fill, with those of scales. */
+  readonly registers: number;
 }
 
 /** A sum that products are added to: C and D of a fragment. */
@@ -27,12 +30,13 @@ export interface Accumulator {
 /** The weights of a step, in registers. */
 export interface LoadedStep {
   /**
-   * Adds the products with all tiles of the step to the sums.
+   * Adds the products with a run of tiles of the step to the sums.
    *
+   * @param first the first of them
    * @param right right operands by tile and block of rows
    * @param sums one for every block of rows
    */
-  multiply(right: readonly (readonly Value[])[], sums: readonly Accumulator[]): void;
+  multiply(first: number, right: readonly (readonly Value[])[], sums: readonly Accumulator[]): void;
 }
 
 export interface WeightBand {
@@ -48,11 +52,17 @@ export interface MatrixWeights {
 }
 
 export function stepShape(options: LinearOptions): StepShape {
-  return { tiles: 1, steps: depthTiles(options), loads: 1 };
+  if (options.quantised) return quantisedStepShape(options, options.quantised);
+  return { tiles: 1, steps: depthTiles(options), loads: 1, registers: 4 };
 }
 
-/** Binds the weights of a product. */
-export function bindMatrixWeights(k: KernelBuilder, options: LinearOptions): MatrixWeights {
+/**
+ * Binds the weights of a product.
+ *
+ * @param partBase the first row of what is bound
+ */
+export function bindMatrixWeights(k: KernelBuilder, options: LinearOptions, partBase: Value): MatrixWeights {
+  if (options.quantised) return bindQuantisedFragments(k, options, options.quantised, partBase);
   const weight = k.readOnce("weight", "vec4<u32>");
   const { steps } = stepShape(options);
   return {
@@ -61,7 +71,7 @@ export function bindMatrixWeights(k: KernelBuilder, options: LinearOptions): Mat
       return {
         load: (step, there) => {
           const left = loadIf(k, "w", weight, start.add(step.mul(tileWords)), there);
-          return { multiply: (right, sums) => multiplyTile(k, options, left, right[0]!, sums) };
+          return { multiply: (_, right, sums) => multiplyTile(k, options, left, right[0]!, sums) };
         },
         prefetch: (step, count) => k.prefetch(weight, start.add(step.mul(tileWords)), count * tileWords),
       };
@@ -83,7 +93,7 @@ export function multiplyTile(
 }
 
 /** An element; zeros where `there` is given and does not hold. */
-function loadIf(k: KernelBuilder, name: string, memory: Memory, place: Value, there: Value | undefined): Value {
+export function loadIf(k: KernelBuilder, name: string, memory: Memory, place: Value, there: Value | undefined): Value {
   if (there === undefined) return k.let(name, memory.at(place));
   const loaded = k.var(name, constantOf(memory.type, 0));
   k.if(there, () => loaded.set(memory.at(place)));
