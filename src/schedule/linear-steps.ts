@@ -102,7 +102,7 @@ function describeProduct(shop: Workshop, situation: Situation, op: FusedLinear):
   const biasParts = biases.map((bias, index) => bias ?? { zeros: sizes[index]! });
   const options: LinearOptions = {
     ...{ inputs: matrix.columns, outputs, matrices: pair ? op.weights.length : 1, capabilities },
-    ...elementOf(matrix),
+    ...elementOf(matrix, shop.cache),
     ...(shop.tuning !== defaultTuning && { tuning: shop.tuning }),
     ...(norm && { norm: { epsilon: norm.epsilon, weight: norm.weight !== undefined } }),
     bias: hasBias,
@@ -122,11 +122,14 @@ function describeProduct(shop: Workshop, situation: Situation, op: FusedLinear):
   };
 }
 
-/** What kernels take weights as. */
-function elementOf({ element, quantised }: WeightInfo): Pick<LinearOptions, "element" | "quantised"> {
+/** What kernels take weights as; `halves` are what matrix units take them as. */
+function elementOf(
+  { element, layout, quantised }: WeightInfo,
+  halves: FloatType,
+): Pick<LinearOptions, "element" | "quantised"> {
   if (quantised === undefined) return { element: element as FloatType };
   const { bits, group } = quantised;
-  return { element: "f32", quantised: { bits, group } };
+  return { element: layout === "fragments" ? halves : "f32", quantised: { bits, group } };
 }
 
 interface LinearCall {

@@ -30,7 +30,7 @@ export function embedStep(shop: Workshop, { phase }: Situation, op: Embed): Step
   const shared = [...eachOp(graph)].some(
     (reader) => reader.kind === "fused-linear" && reader.weights.includes(op.table),
   );
-  const table = weights.matrix([op.table], [], shared ? { layout: weights.productLayout } : {});
+  const table = weights.matrix([op.table], [], shared ? { layout: weights.sharedLayout } : {});
   const fragments = table.layout === "fragments" ? { fragments: true } : {};
   const options = {
     width: table.columns,

@@ -72,8 +72,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
   const { dtype, capabilities, quantise, tuning: given } = options;
   const tuning = given === undefined ? defaultTuning : { ...defaultTuning, ...given };
   const largestBinding = capabilities.limits.maxBindingSize;
-  const onMatrixUnits = quantise === undefined && takesFragments({ element: dtype, capabilities });
-  const productLayout = onMatrixUnits ? "fragments" : "rows";
+  const productLayout = takesFragments({ element: dtype, capabilities }) ? "fragments" : "rows";
   const groups = graph.groups;
   if (groups === undefined) throw new InternalError("tokens are not grouped");
   const loop = graph.body.ops.find((op) => op.kind === "layers");

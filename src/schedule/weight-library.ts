@@ -59,7 +59,12 @@ export class WeightLibrary {
     );
   }
 
-  get productLayout(): WeightLayout {
+  /** How a table lies that an embedding shares with a product. Where products read small integers, they have a copy of their own. */
+  get sharedLayout(): WeightLayout {
+    return this.storage.quantise === undefined ? this.productLayout : "rows";
+  }
+
+  private get productLayout(): WeightLayout {
     return this.storage.productLayout ?? "rows";
   }
 
@@ -77,21 +82,19 @@ export class WeightLibrary {
    * @param layers the layers that use it; none for weights outside the layers
    */
   matrix(values: readonly ValueId[], layers: readonly number[], use: MatrixUse = {}): WeightInfo {
-    const { together = false, layout = "rows" } = use;
+    const { together = false } = use;
     const { element, largestBinding } = this.storage;
     const { rows, columns, sources } = this.stack(values, use);
     const splittable = !together && rows * columns * bytesOf(element) > largestBinding;
-    const tiled = layout === "rows" ? {} : { layout };
-    return this.add({ element, rows, columns, ...tiled, sources, splittable }, layers);
+    return this.add({ element, rows, columns, ...layoutOf(use), sources, splittable }, layers);
   }
 
   /** The same for a product, which may read them as small integers. Then an embedding that shares a matrix has floats of its own. */
   product(values: readonly ValueId[], layers: readonly number[], together: boolean): ProductWeights {
     const { quantise, largestBinding } = this.storage;
-    if (quantise === undefined) {
-      return { matrix: this.matrix(values, layers, { together, layout: this.productLayout }) };
-    }
-    const shape = this.stack(values);
+    const use = { together, layout: this.productLayout };
+    if (quantise === undefined) return { matrix: this.matrix(values, layers, use) };
+    const shape = { ...this.stack(values, use), ...layoutOf(use) };
     const splittable = !together && shape.rows * 4 * wordsOfRow(shape.columns, quantise.bits) > largestBinding;
     const matrix = this.add(
       { element: "u32", ...shape, splittable, quantised: { ...quantise, part: "values" } },
@@ -177,4 +180,9 @@ export class WeightLibrary {
     this.names.add(name);
     return name;
   }
+}
+
+/** Rows are the default, which manifests leave out. */
+function layoutOf({ layout = "rows" }: MatrixUse): Pick<WeightInfo, "layout"> {
+  return layout === "rows" ? {} : { layout };
 }

@@ -24,7 +24,7 @@ export interface LinearOptions {
   readonly matrices: number;
   /** Element type of the weights; sums are always f32. */
   readonly element: FloatType;
-  /** The weights are small integers with scales, not floats of type `element`. */
+  /** The weights are small integers with scales, which become floats of type `element` where they are multiplied. */
   readonly quantised?: Quantisation;
   /** RMS norm of the input row, folded into the product. */
   readonly norm?: { readonly epsilon: number; readonly weight: boolean };
