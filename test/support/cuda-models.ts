@@ -2,11 +2,13 @@
 import { expect } from "vitest";
 import { cudaCapabilities } from "../../src/backends/cuda/capabilities.js";
 import { denseForward } from "../../src/interpret/graph/dense.js";
+import { storedTensors } from "../../src/interpret/graph/stored-weights.js";
 import type { WeightSource } from "../../src/interpret/graph/weights.js";
 import { roundToBfloat, roundToHalf } from "../../src/ir/kernel/half.js";
 import type { FloatType } from "../../src/ir/kernel/types.js";
 import { runPasses } from "../../src/passes/pass.js";
 import { repeatTokens } from "../../src/passes/tokens/repeat-tokens.js";
+import type { Manifest, Quantisation } from "../../src/runtime/manifest.js";
 import { predicateOf } from "./predicates.js";
 import { type ScheduledModel, scheduleGraph } from "./scheduled.js";
 import { buildTransformer, randomWeights, type TransformerShape } from "./transformer.js";
@@ -34,14 +36,16 @@ export interface CudaModel extends ScheduledModel {
   readonly expectLogits: (prompt: number, logits: readonly ArrayLike<number>[]) => void;
 }
 
-export function cudaModel(shape: TransformerShape, dtype: FloatType): CudaModel {
+export function cudaModel(shape: TransformerShape, dtype: FloatType, quantise?: Quantisation): CudaModel {
   const { vocab } = shape;
   const graph = buildTransformer(shape);
-  const weights = rounded(randomWeights(graph), dtype);
+  const own = { dtype, capabilities: cudaCapabilities, target: "cuda", ...(quantise && { quantise }) } as const;
+  const scheduled = scheduleGraph(graph, own);
+  const weights = randomWeights(graph);
   const ids = Array.from({ length: 16 }, (_, index) => (index * 11 + 5) % vocab);
-  const dense = denseForward(runPasses([repeatTokens], graph), weights, ids);
+  const dense = denseForward(runPasses([repeatTokens], graph), asStored(weights, scheduled.manifest, dtype), ids);
   return {
-    ...scheduleGraph(graph, { dtype, capabilities: cudaCapabilities, target: "cuda" }),
+    ...scheduled,
     values: (tensor) => weights(tensor).data,
     ids,
     expectLogits: (prompt, logits) => {
@@ -54,11 +58,14 @@ export function cudaModel(shape: TransformerShape, dtype: FloatType): CudaModel 
   };
 }
 
-/** Matrices as the device has them; vectors stay f32. */
-function rounded(weights: WeightSource, dtype: FloatType): WeightSource {
+/** Matrices as the device has them: what small integers stand for, else rounded; vectors stay f32. */
+function asStored(weights: WeightSource, manifest: Manifest, dtype: FloatType): WeightSource {
+  const stored = storedTensors(manifest);
   return (tensor) => {
     const found = weights(tensor);
-    return found.shape.length < 2 ? found : { ...found, data: Float64Array.from(found.data, rounding[dtype]) };
+    const kept = stored(tensor, found);
+    if (found.shape.length < 2 || kept !== found) return kept;
+    return { ...found, data: Float64Array.from(found.data, rounding[dtype]) };
   };
 }
 

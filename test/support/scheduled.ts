@@ -8,7 +8,7 @@ import type { FloatType } from "../../src/ir/kernel/types.js";
 import { analyseTokens } from "../../src/passes/analyse-tokens.js";
 import { runPasses } from "../../src/passes/pass.js";
 import { graphPipeline } from "../../src/passes/pipeline.js";
-import type { Manifest } from "../../src/runtime/manifest.js";
+import type { Manifest, Quantisation } from "../../src/runtime/manifest.js";
 import { completeManifest } from "../../src/schedule/complete-manifest.js";
 import { scheduleFacts } from "../../src/schedule/facts.js";
 import { printKernel } from "../../src/schedule/kernel-info.js";
@@ -24,14 +24,18 @@ export interface ScheduledOptions {
   readonly dtype?: FloatType;
   readonly capabilities?: Capabilities;
   readonly target?: Manifest["target"];
+  readonly quantise?: Quantisation;
 }
 
 export function scheduleGraph(
   lowered: Graph,
-  { dtype = "f32", capabilities = portableCapabilities, target = "webgpu" }: ScheduledOptions = {},
+  { dtype = "f32", capabilities = portableCapabilities, target = "webgpu", quantise }: ScheduledOptions = {},
 ): ScheduledModel {
   const graph = runPasses(graphPipeline, lowered);
-  const scheduled = schedule(graph, scheduleFacts(analyseTokens(graph), graph), { dtype, capabilities });
+  const scheduled = schedule(graph, scheduleFacts(analyseTokens(graph), graph), {
+    ...{ dtype, capabilities },
+    ...(quantise && { quantise }),
+  });
   const printed = scheduled.kernels.map((kernel) =>
     target === "cuda" ? printKernel(kernel, "cuda", emitCuda) : printKernel(kernel, "wgsl", emitWgsl),
   );
