@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { CudaDevice } from "../../src/runtime/cuda/device.js";
 import { NoAdapter } from "../../src/runtime/errors.js";
 import { openEmulatedCuda } from "../../src/runtime/node/cuda.js";
-import { loadOn, run, textOf } from "./on-device.js";
-import { bases, blockOf, compileSmall, differenceAt, relations, usualBase } from "./small-models.js";
+import { expectDense, expectNoPoison, loadOn } from "./on-device.js";
+import { bases, blockOf, compileSmall, relations, usualBase } from "./small-models.js";
 
 // Each model is compiled by the host's compiler first; machines that run the tests are often busy.
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
@@ -35,21 +35,8 @@ describe.skipIf(opened === undefined)("on the emulated CUDA device", () => {
     const models = fc.sample(fc.tuple(bases, relations), { numRuns: 4, seed: 20250611 });
     for (const [base, phd] of models) {
       const small = compileSmall(base, phd, forCuda);
-      const texts = [6, 9, 14].map((length) => textOf(length, base.vocab_size));
-      const cuts = [
-        [1, 2],
-        [4, 5],
-        [3, 10],
-      ] as const;
       const model = await loadOn(device, small);
-      const steps = await run(model, texts, cuts, { slice: 4 });
-      for (const [index, ids] of texts.entries()) {
-        const dense = small.dense(ids);
-        for (const [step, logits] of steps.entries()) {
-          const about = `${JSON.stringify({ base, phd })}, sequence ${index}, step ${step}`;
-          expect(differenceAt(dense, cuts[index]![1] - 1 + step, logits[index]!), about).toBeLessThan(tolerance);
-        }
-      }
+      await expectDense(model, small, tolerance, JSON.stringify({ base, phd }));
       model.close();
     }
   });
@@ -57,13 +44,7 @@ describe.skipIf(opened === undefined)("on the emulated CUDA device", () => {
   it("poison leaves the logits of a ring in a chunk as they are, to the bit", async () => {
     const phd = blockOf("phd-cswa", { repeat: 3, window: 4, chunk: 4 });
     const model = await loadOn(device, compileSmall({ ...usualBase, num_hidden_layers: 3 }, phd, forCuda));
-    const texts = [11, 16].map((length) => textOf(length, usualBase.vocab_size));
-    const cuts = [
-      [2, 5],
-      [4, 9],
-    ] as const;
-    const plain = await run(model, texts, cuts, { slice: 3 });
-    expect(await run(model, texts, cuts, { slice: 3, poison: true, validate: true })).toEqual(plain);
+    await expectNoPoison(model, { validate: true });
     model.close();
   });
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { findAdapter } from "../../src/runtime/node/adapter.js";
 import { type Device, openDevice } from "../../src/runtime/webgpu/device.js";
-import { loadOn, run, textOf } from "./on-device.js";
+import { expectDense, expectNoPoison, loadOn, textOf } from "./on-device.js";
 import {
   bases,
   blockOf,
@@ -36,21 +36,8 @@ describe("on a WebGPU device", () => {
     const models = fc.sample(fc.tuple(bases, relations), { numRuns: 6, seed: 20250424 });
     for (const [base, phd] of models) {
       const small = compileSmall(base, phd);
-      const texts = [6, 9, 14].map((length) => textOf(length, base.vocab_size));
-      const cuts = [
-        [1, 2],
-        [4, 5],
-        [3, 10],
-      ] as const;
       const model = await load(small);
-      const steps = await run(model, texts, cuts, { slice: 4 });
-      for (const [index, ids] of texts.entries()) {
-        const dense = small.dense(ids);
-        for (const [step, logits] of steps.entries()) {
-          const about = `${JSON.stringify({ base, phd })}, sequence ${index}, step ${step}`;
-          expect(differenceAt(dense, cuts[index]![1] - 1 + step, logits[index]!), about).toBeLessThan(tolerance);
-        }
-      }
+      await expectDense(model, small, tolerance, JSON.stringify({ base, phd }));
       model.close();
     }
   });
@@ -60,13 +47,7 @@ describe("on a WebGPU device", () => {
     ["a window wider than a position", blockOf("phd-swa", { repeat: 4, window: 2 })],
   ])("poison leaves the logits of %s as they are, to the bit", async (_, phd) => {
     const model = await load(compileSmall({ ...usualBase, num_hidden_layers: 3 }, phd));
-    const texts = [11, 16].map((length) => textOf(length, usualBase.vocab_size));
-    const cuts = [
-      [2, 5],
-      [4, 9],
-    ] as const;
-    const plain = await run(model, texts, cuts, { slice: 3 });
-    expect(await run(model, texts, cuts, { slice: 3, poison: true })).toEqual(plain);
+    await expectNoPoison(model);
     model.close();
   });
 

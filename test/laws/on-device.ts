@@ -1,4 +1,5 @@
 /** Small models on a device, for the laws: their weights as a checkpoint, and texts that are read in pieces. */
+import { expect } from "vitest";
 import { memorySource } from "../../src/runtime/byte-source.js";
 import { openSafetensors } from "../../src/runtime/checkpoint.js";
 import type { ComputeDevice } from "../../src/runtime/compute-device.js";
@@ -7,7 +8,7 @@ import { loadModel, type Model } from "../../src/runtime/model.js";
 import { tensorName } from "../../src/runtime/packing.js";
 import { writeSafetensors } from "../../src/runtime/safetensors.js";
 import type { OpenOptions } from "../../src/runtime/session.js";
-import type { CompiledSmall } from "./small-models.js";
+import { type CompiledSmall, differenceAt } from "./small-models.js";
 
 /** Brings a small model to a device. */
 export async function loadOn(device: ComputeDevice, small: CompiledSmall): Promise<Model> {
@@ -56,6 +57,35 @@ export async function run(
   } finally {
     session.close();
   }
+}
+
+/** Holds sequences that stand at different places of their chunks, in slices, against the dense logits. */
+export async function expectDense(model: Model, small: CompiledSmall, tolerance: number, about: string): Promise<void> {
+  const texts = [6, 9, 14].map((length) => textOf(length, small.manifest.model.vocab));
+  const cuts = [
+    [1, 2],
+    [4, 5],
+    [3, 10],
+  ] as const;
+  const steps = await run(model, texts, cuts, { slice: 4 });
+  for (const [index, ids] of texts.entries()) {
+    const dense = small.dense(ids);
+    for (const [step, logits] of steps.entries()) {
+      const difference = differenceAt(dense, cuts[index]![1] - 1 + step, logits[index]!);
+      expect(difference, `${about}, sequence ${index}, step ${step}`).toBeLessThan(tolerance);
+    }
+  }
+}
+
+/** Holds what sequences give while everything that may not be read is poison against what they give without, to the bit. */
+export async function expectNoPoison(model: Model, options: Partial<OpenOptions> = {}): Promise<void> {
+  const texts = [11, 16].map((length) => textOf(length, model.manifest.model.vocab));
+  const cuts = [
+    [2, 5],
+    [4, 9],
+  ] as const;
+  const plain = await run(model, texts, cuts, { slice: 3 });
+  expect(await run(model, texts, cuts, { slice: 3, poison: true, ...options })).toEqual(plain);
 }
 
 /** Ids that look random and are not. */
