@@ -1,32 +1,16 @@
 /** Operators on numbers, strings and truth values that are known when the model is compiled. */
 import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { label } from "../../diagnostics/define.js";
+import { compareNumbers } from "../../ir/relation/predicate.js";
 import type { Span } from "../../source/source-file.js";
-import type { Binary, BinaryOperator } from "../ast/nodes.js";
+import type { Binary, BinaryOperator, ComparisonOperator } from "../ast/nodes.js";
 import { type Context, callLabels } from "./context.js";
 import { addSizes, multiplySizes, opaqueSize, type Size } from "./size.js";
 import { textOf } from "./terms.js";
 import { failed, type Value } from "./values.js";
 
-export function isComparison(operator: BinaryOperator): boolean {
+export function isComparison(operator: BinaryOperator): operator is ComparisonOperator {
   return ["==", "!=", "<", "<=", ">", ">="].includes(operator);
-}
-
-export function compareNumbers(operator: BinaryOperator, left: number, right: number): boolean {
-  switch (operator) {
-    case "==":
-      return left === right;
-    case "!=":
-      return left !== right;
-    case "<":
-      return left < right;
-    case "<=":
-      return left <= right;
-    case ">":
-      return left > right;
-    default:
-      return left >= right;
-  }
 }
 
 /** Floor division and its non-negative remainder, and the plain operators. The divisor is known to be positive. */

@@ -72,7 +72,7 @@ export function sees(predicate: Predicate, query: Token, key: Token): boolean {
     case "constant":
       return predicate.value;
     case "compare":
-      return compare(
+      return compareNumbers(
         predicate.operator,
         evaluateTerm(predicate.left, query, key),
         evaluateTerm(predicate.right, query, key),
@@ -86,7 +86,7 @@ export function sees(predicate: Predicate, query: Token, key: Token): boolean {
   }
 }
 
-function compare(operator: Comparison, left: number, right: number): boolean {
+export function compareNumbers(operator: Comparison, left: number, right: number): boolean {
   switch (operator) {
     case "==":
       return left === right;
