@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { compileSource } from "../../../src/compile.js";
 import type { Kernel } from "../../../src/ir/kernel/kernel.js";
 import type { FloatType } from "../../../src/ir/kernel/types.js";
-import { compileTogether, findNvcc } from "./nvcc.js";
+import { codeOf, compileTogether, findNvcc } from "./nvcc.js";
 
 const nvcc = findNvcc();
 if (nvcc === undefined) console.warn("no nvcc on this machine: the kernels of models are not compiled");
@@ -46,6 +46,27 @@ describe.skipIf(nvcc === undefined)("nvcc compiles", () => {
       expect(compiled.size).toBe(hot.length);
       expect(hot.length).toBeGreaterThan(20);
       for (const [kernel, { spills }] of compiled) expect(spills, kernel).toBe(0);
+    },
+    5 * minutes,
+  );
+
+  it(
+    "every kernel so that it loads nothing before the kernel before it has ended, but a product of few rows its first weights",
+    () => {
+      const kernels = kernelsOf("olmo2-550m-phd-swa-2-16", "bf16");
+      const code = codeOf(nvcc!, kernels, "sm_90a");
+      for (const { name } of kernels) {
+        const instructions = code.get(name)!;
+        const wait = instructions.findIndex(({ kind }) => kind === "wait");
+        expect(wait, name).toBeGreaterThanOrEqual(0);
+        const early = instructions.slice(0, wait).filter(({ kind }) => kind === "load");
+        expect(
+          early.filter(({ once }) => !once),
+          name,
+        ).toEqual([]);
+        // At least four loads of 16 bytes a lane.
+        if (/_mma_m(8|16|32)$/.test(name)) expect(early.length, name).toBeGreaterThanOrEqual(4);
+      }
     },
     5 * minutes,
   );

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readCubin } from "../../../bench/sass.mjs";
 import { emitCuda } from "../../../src/backends/cuda/module.js";
 import { cudaPreamble, preambleName } from "../../../src/backends/cuda/preamble.js";
 import type { Kernel } from "../../../src/ir/kernel/kernel.js";
@@ -54,6 +55,14 @@ export function compileTogether(
         return [entry.slice(0, entry.indexOf("'")), { registers: number(/Used (\d+) registers/), spills }];
       }),
     );
+  });
+}
+
+/** The instructions of kernels of different names, as the device will run them. */
+export function codeOf(nvcc: string, kernels: readonly Kernel[], architecture: string): ReturnType<typeof readCubin> {
+  return withText("kernels", kernels.map(emitCuda).join("\n"), (source) => {
+    runCompiler(nvcc, ["-cubin", ...commonFlags(architecture), "-o", `${source}bin`, source]);
+    return readCubin(readFileSync(`${source}bin`));
   });
 }
 
