@@ -311,9 +311,9 @@ __device__ inline void release_next() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
-// Brings elements into the second-level cache; a multiple of sixteen bytes.
+// Brings elements into the second-level cache; a multiple of sixteen bytes. CUDA 11 does not know the instruction.
 template <typename T, typename Index> __device__ inline void prefetch(const T* memory, Index from, u32 count) {
-#if __CUDA_ARCH__ >= 900
+#if __CUDA_ARCH__ >= 900 && __CUDACC_VER_MAJOR__ >= 12
   asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;"
                :: "l"(__cvta_generic_to_global(memory + from)), "r"(count * u32(sizeof(T))));
 #endif
