@@ -49,7 +49,7 @@ export function describeCuda({ device, compilers, emulated }: CudaReport): reado
           `  ${formatBytes(device.memoryBytes)} of memory, ${device.multiprocessors} multiprocessors, ${device.maxThreadsPerBlock} threads and ${formatBytes(device.maxSharedMemoryPerBlock)} of memory per block`,
           ...(problem === undefined ? [] : [`  models do not run on it from here: ${problem}`]),
         ]),
-    `  NVRTC: ${"reason" in nvrtc ? `none; ${nvrtc.reason}` : nvrtc.path}`,
+    `  NVRTC: ${"reason" in nvrtc ? `none; ${nvrtc.reason}` : `${nvrtc.version} (${nvrtc.path})`}`,
     `  nvcc: ${"reason" in nvcc ? `none; ${nvcc.reason}, so packages hold kernels as text` : `${nvcc.version} (${nvcc.path})`}`,
     ...("reason" in emulated
       ? ["CUDA, emulated: none", `  ${emulated.reason}`]

@@ -29,6 +29,8 @@ const absent: ReadonlySet<number> = new Set([
   cuResult.systemDriverMismatch,
 ]);
 
+const absentHint = "`nvidia-smi` lists the GPUs that the driver sees; a container sees those that it was started with.";
+
 type Arguments<Name extends DriverFunction> = Parameters<DriverFunctions[Name]>;
 
 /** Functions whose first argument takes the handle or the address that they give. */
@@ -120,7 +122,7 @@ export class CheckedDriver {
     if (result === cuResult.outOfMemory) {
       return new OutOfMemory(message, { details: { ...details, ...this.#figures() } });
     }
-    if (absent.has(result)) return new NoAdapter(message, { details });
+    if (absent.has(result)) return new NoAdapter(message, { details, hint: absentHint });
     if (!fatal.has(result)) return new DeviceError(message, { details });
     const lost = new DeviceLost(message, { details, hint: "Open a new device, in a new process if need be." });
     this.#failure ??= lost;

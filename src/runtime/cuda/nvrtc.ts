@@ -13,6 +13,7 @@ import type { KernelText, ModuleBuilder, ModuleImage, ModuleSource } from "./mod
 
 /** The functions of NVRTC that are called, as C has them. Each returns an nvrtcResult, and programs are handles. */
 export interface NvrtcFunctions {
+  nvrtcVersion(major: Int32Array, minor: Int32Array): number;
   nvrtcCreateProgram(
     program: BigUint64Array,
     text: string,
@@ -34,6 +35,8 @@ export interface NvrtcFunctions {
 
 export interface NvrtcLibrary {
   readonly path: string;
+  /** As in `12.8`. */
+  readonly version: string;
   readonly functions: NvrtcFunctions;
   readonly memory: HostMemory;
 }
@@ -75,6 +78,7 @@ function bind(path: string): NvrtcLibrary {
   const texts = "const char **";
   const compile = func("nvrtcCompileProgram", "int", ["uint64_t", "int", texts]);
   const functions: NvrtcFunctions = {
+    nvrtcVersion: func("nvrtcVersion", "int", ["void *", "void *"]),
     nvrtcCreateProgram: func("nvrtcCreateProgram", "int", ["void *", "str", "str", "int", texts, texts]),
     nvrtcCompileProgram: (program, count, options) =>
       new Promise((resolve, reject) => {
@@ -90,7 +94,9 @@ function bind(path: string): NvrtcLibrary {
     nvrtcGetErrorString: func("nvrtcGetErrorString", "void *", ["int"]),
   };
   handles.push(handle);
-  return { path, functions, memory: processMemory };
+  const [major, minor] = [new Int32Array(1), new Int32Array(1)];
+  functions.nvrtcVersion(major, minor);
+  return { path, version: `${major[0]}.${minor[0]}`, functions, memory: processMemory };
 }
 
 /** Folders in which the toolkit's headers may be; NVRTC passes over those that are not there. */
@@ -112,21 +118,23 @@ export function nvrtcBuilder(library: () => NvrtcLibrary = loadNvrtc): ModuleBui
 }
 
 async function compileKernel(
-  { functions, memory }: NvrtcLibrary,
+  { functions, memory, version }: NvrtcLibrary,
   { info, text }: KernelText,
   { headers, computeCapability }: ModuleSource,
 ): Promise<ModuleImage> {
+  const folders = includeFolders();
   const check = (call: string, result: number, log = "") => {
     if (result === 0) return;
     const meaning = memory.text(functions.nvrtcGetErrorString(result));
     throw new DeviceError(`${info.file}: ${call} gave ${meaning}${log === "" ? "" : `:\n${log}`}`, {
-      details: { kernel: info.name, file: info.file, call, result: meaning },
+      details: { kernel: info.name, file: info.file, call, result: meaning, version },
+      hint: `This is NVRTC ${version}. It needs headers of its own version, which it looked for in ${folders.join(", ")}; CUDA_HOME says where else.`,
     });
   };
   const options = [
     `--gpu-architecture=sm_${computeCapability}`,
     "--std=c++17",
-    ...includeFolders().map((folder) => `--include-path=${folder}`),
+    ...folders.map((folder) => `--include-path=${folder}`),
   ];
   const program = new BigUint64Array(1);
   const texts = [...headers.values()];

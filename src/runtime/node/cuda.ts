@@ -26,7 +26,7 @@ export async function openEmulatedCuda(): Promise<CudaDevice> {
 
 /** What makes modules of kernel texts for a GPU here, or why nothing does. */
 export interface ModuleCompilers {
-  readonly nvrtc: { readonly path: string } | { readonly reason: string };
+  readonly nvrtc: { readonly path: string; readonly version: string } | { readonly reason: string };
   readonly nvcc: { readonly path: string; readonly version: string } | { readonly reason: string };
 }
 
@@ -46,7 +46,8 @@ export function unusable(device: CudaDescription, { nvrtc, nvcc }: ModuleCompile
 
 function findNvrtc(): ModuleCompilers["nvrtc"] {
   try {
-    return { path: loadNvrtc().path };
+    const { path, version } = loadNvrtc();
+    return { path, version };
   } catch (error) {
     if (error instanceof NoAdapter) return { reason: error.message };
     throw error;
