@@ -128,7 +128,7 @@ export class CudaKernels implements DeviceKernels {
       } catch (error) {
         if (!(error instanceof PhdcError) || error.code === "device-lost" || error.code === "out-of-memory")
           throw error;
-        tried.push(`${builder.name}: ${error.message}`);
+        tried.push(`${builder.name}: ${error.message}${error.hint === undefined ? "" : `\n${error.hint}`}`);
       }
     }
     throw new DeviceError(`no module for the kernels ${names.join(", ")}: ${tried.join("; ") || "nothing makes one"}`, {
