@@ -13,7 +13,10 @@ class Driver:
     """The driver library, with a context that other libraries of the process share."""
 
     def __init__(self, library="libcuda.so.1"):
-        self.library = ctypes.CDLL(library)
+        try:
+            self.library = ctypes.CDLL(library)
+        except OSError as error:
+            raise CudaError(f"no CUDA driver: {error}") from error
         self.call("cuInit", ctypes.c_uint(0))
         device, context = ctypes.c_int(), ctypes.c_void_p()
         self.call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(0))

@@ -7,12 +7,12 @@ from phdc_package import read_manifest
 from seeded_weights import seeded_weight
 
 
-def run_self_test(folder, open_device):
+def run_self_test(folder, open_device, session_type=PackageSession):
     """Prints the largest difference of a logit; 0 when the device is within the tolerance, else 1."""
     folder = folder / "selftest"
     manifest, test = read_manifest(folder), json.loads((folder / "expected.json").read_text())
     weights = lambda weight, layer: seeded_weight(test["seed"], weight, layer)
-    session = PackageSession(open_device(folder, manifest), manifest, weights, test["prefill"], len(test["ids"]))
+    session = session_type(open_device(folder, manifest), manifest, weights, test["prefill"], len(test["ids"]))
     largest = 0.0
     for step, expected in enumerate(test["logits"]):
         position = test["prefill"] - 1 + step
