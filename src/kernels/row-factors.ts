@@ -1,7 +1,8 @@
 /**
  * The factors of RMS norms over a few whole rows, for kernels that need them before they can use the rows: 1 / sqrt(mean(x²) + ε).
  */
-import { dot, f32, inverseSqrt, type KernelBuilder, type Memory, type Value } from "../ir/kernel/builder.js";
+import { dot, f32, inverseSqrt, type KernelBuilder, type Memory, u32, type Value } from "../ir/kernel/builder.js";
+import { times } from "./times.js";
 
 /** The factor of an RMS norm, from the sum of the squares of a row. */
 export function rowScale(squares: Value, width: number, epsilon: number): Value {
@@ -41,6 +42,27 @@ export function rowFactors(k: KernelBuilder, count: number): RowFactors {
   return { memory, compute: (rows, first) => compute(k, rows, memory, partial, first) };
 }
 
+/** Loads that are under way at a time: with one, a row would take as many round trips to memory as a lane has vectors. */
+const mostAtATime = 8;
+
+/** Gives a lane its vectors, every `lanes`th, some at a time. */
+function eachVector(
+  k: KernelBuilder,
+  lane: Value,
+  lanes: number,
+  vectors: number,
+  body: (count: number, at: (index: number) => Value) => void,
+): void {
+  const each = Math.floor(vectors / lanes);
+  const count = [8, 7, 6, 5, 4].find((count) => each % count === 0) ?? Math.min(each, mostAtATime);
+  const whole = Math.floor(each / count) * count * lanes;
+  k.for("vector", { from: lane, to: u32(whole), step: count * lanes }, (vector) =>
+    body(count, (index) => vector.add(index * lanes)),
+  );
+  if (whole === vectors) return;
+  k.for("vector", { from: lane.add(whole), to: u32(vectors), step: lanes }, (vector) => body(1, () => vector));
+}
+
 /** As many neighbouring invocations for each row as there are to spare; one of them adds up what they found. */
 function compute(k: KernelBuilder, rows: NormedRows, memory: Memory, partial: Memory, first: number): void {
   const { count, width, vectors, epsilon } = rows;
@@ -53,9 +75,9 @@ function compute(k: KernelBuilder, rows: NormedRows, memory: Memory, partial: Me
     const there = k.let("row_there", place.lt(atOnce).and(row.lt(count)));
     k.if(there, () => {
       const squares = k.var("squares", f32(0));
-      k.for("vector", { from: lane, to: vectors, step: lanes }, (vector) => {
-        const x = k.let("x", rows.at(row, vector));
-        squares.set(squares.add(product(x, x)));
+      eachVector(k, lane, lanes, vectors, (count, at) => {
+        const loaded = times(count, (index) => k.let("x", rows.at(row, at(index))));
+        for (const x of loaded) squares.set(squares.add(product(x, x)));
       });
       partial.set(k.localId, squares);
     });

@@ -67,9 +67,11 @@ function check(test: Case, kernel: Kernel, workgroups: (columns: number) => [num
   const output = before.slice();
 
   const count = new AccessCounts();
-  const weight = test.columns
-    ? weights.data.slice(partBase * inputs, (columnBase + columnCount) * inputs)
-    : weights.data;
+  const part = test.columns ? weights.data.slice(partBase * inputs, (columnBase + columnCount) * inputs) : weights.data;
+  // Kernels that load eight halves at a time declare them as words.
+  const asWords =
+    element === "f16" && kernel.buffers.some(({ name, type }) => name === "weight" && type === "vec4<u32>");
+  const weight = asWords ? new Uint32Array(part.buffer) : part;
   runKernel(kernel, {
     buffers: { input, weight, ...(norm && { norm_weight: normWeight }), ...(bias && { bias: biases }), output },
     params: {
@@ -140,8 +142,10 @@ describe.each(devices)("a skinny product summed through %s", (_, capabilities) =
   }
 
   it("reads f16 weights", () => {
-    for (const inputs of [3, 10, 40]) {
-      checkSkinny({ inputs, outputs: 9, rows: 3, capabilities, element: "f16", mode: "pair" }, 4);
+    for (const inputs of [3, 10, 12, 40]) {
+      for (const rows of [1, 4, 16] as const) {
+        checkSkinny({ inputs, outputs: 9, rows, capabilities, element: "f16", mode: "pair", norm: true }, rows);
+      }
     }
   });
 
@@ -164,8 +168,13 @@ describe("a skinny product", () => {
       const kernelRows = ([1, 2, 4, 8, 16] as const).find((most) => most >= rows)!;
       for (const outputs of [1, 7, 12]) {
         for (const mode of ["plain", "pair"] as const) {
-          const { count } = checkSkinny({ inputs: 20, outputs, rows, mode, norm: true }, kernelRows);
-          expect(new Set(count.of("weight").loadsOfElement)).toEqual(new Set([1]));
+          for (const [inputs, element] of [
+            [20, "f32"],
+            [24, "f16"],
+          ] as const) {
+            const { count } = checkSkinny({ inputs, outputs, rows, mode, element, norm: true }, kernelRows);
+            expect(new Set(count.of("weight").loadsOfElement)).toEqual(new Set([1]));
+          }
         }
       }
     }

@@ -22,13 +22,13 @@ import { headVector } from "../attention/options.js";
 import { bindOperands, emitElement, operandReader } from "../elementwise/element-expression.js";
 import { eachOwn, sumOverWorkgroup } from "../reduce.js";
 import { product, rowFactors, rowScale } from "../row-factors.js";
-import { rowRange } from "../row-table.js";
+import { type RowRange, rowRange } from "../row-table.js";
 import { times } from "../times.js";
 import { defaultTuning } from "../tuning.js";
 import { bindDeferred } from "./deferred-input.js";
 import { describeLinear, type LinearOptions, linearName, vectorWidth } from "./options.js";
 import { wordsOfLoad } from "./quantised-weights.js";
-import { bindWeights } from "./weight-reader.js";
+import { bindWeights, halvesInWords } from "./weight-reader.js";
 
 /** Block sizes that have a kernel; other numbers of rows are rounded up, and more than 16 take several blocks. */
 export const skinnyRows = [1, 2, 4, 8, 16] as const;
@@ -108,7 +108,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
     return weights.row(`weight_row_${place}`, columnBase.add(matrix * outputs).add(firstColumn.add(column)));
   });
 
-  const input = bound.of(inputRows, block.eq(0));
+  const input = bound.of(inputRows, { range, firstRow, block });
   const sums = times(matrices * columns * rows, (index) => k.var(`sum_${index}`, constantOf("f32", 0)));
   const squares = norm ? times(rows, (row) => k.var(`square_${row}`, constantOf("f32", 0))) : [];
   k.if(firstColumn.lt(columnCount), () => {
@@ -121,7 +121,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
         const inRow = weights.whole ? at : k.let("at_most", min(at, vectors - 1));
         const gain = normWeight && k.let("gain", normWeight.at(inRow));
         for (let row = 0; row < rows; row++) {
-          const read = input.at(row, inRow, weights.whole ? undefined : at.lt(vectors));
+          const read = input.at(row, inRow);
           const raw = k.let("x", weights.whole ? read : select(at.lt(vectors), read, 0));
           if (norm) squares[row]!.set(squares[row]!.add(product(raw, raw)));
           const x = gain ? k.let("scaled", raw.mul(gain)) : raw;
@@ -133,6 +133,7 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
       }
     });
   });
+  input.keep?.();
 
   const totals = sumOverWorkgroup(k, [...sums, ...squares], capabilities);
   eachOwn(k, rows * columns, (own) => {
@@ -166,12 +167,18 @@ function body(k: KernelBuilder, options: SkinnyLinearOptions, columns: number): 
 /** Loads of a row of weights. */
 function blocksOfRow(options: SkinnyLinearOptions): number {
   const { inputs, quantised } = options;
-  return quantised ? wordsOfRow(inputs, quantised.bits) / wordsOf(options) : inputs / inputVector(options);
+  if (quantised) return wordsOfRow(inputs, quantised.bits) / wordsOf(options);
+  return wordsOf(options) === 4 ? inputs / 8 : inputs / inputVector(options);
 }
 
-/** Words of one load of quantised weights. */
-function wordsOf({ inputs, quantised, rows, tuning = defaultTuning }: SkinnyLinearOptions): 1 | 2 | 4 {
-  return quantised ? wordsOfLoad(inputs, quantised, Math.floor(tuning.loadedWords / rows)) : 1;
+/** With more rows than this, eight weights of each column leave too few registers. */
+const mostRowsOfHalves = 8;
+
+/** Words of one load, where weights are read by words. */
+function wordsOf(options: SkinnyLinearOptions): 1 | 2 | 4 {
+  const { inputs, quantised, rows, tuning = defaultTuning } = options;
+  if (quantised) return wordsOfLoad(inputs, quantised, Math.floor(tuning.loadedWords / rows));
+  return rows <= mostRowsOfHalves && halvesInWords(options, inputVector(options)) ? 4 : 1;
 }
 
 /** Elements of one load of the input. Attention's splits are laid out by head, so a vector may not straddle two heads there. */
@@ -179,14 +186,25 @@ function inputVector({ inputs, merge }: LinearOptions): 1 | 2 | 4 {
   return merge ? headVector(merge.width) : vectorWidth(inputs);
 }
 
-/** What the workgroup multiplies: vector `i` of one of its rows, by place in the block; `there` is false where it only stands in. */
+/** What the workgroup multiplies. */
 interface InputRows {
-  at(row: number, i: Value, there?: Value): Value;
+  /** Vector `i` of one of its rows, by place in the block. */
+  at(row: number, i: Value): Value;
+  /** Writes down rows that were computed here, once for all workgroups. */
+  keep?(): void;
+}
+
+/** Where a workgroup stands. */
+interface BlockPlace {
+  readonly range: RowRange;
+  readonly firstRow: Value;
+  /** Of columns, among all of the dispatch. */
+  readonly block: Value;
 }
 
 interface BoundInput {
-  /** Prepares the rows of a block. Must be reached by the whole workgroup; `first` tells that it computes the first columns. */
-  of(rows: readonly Value[], first: Value): InputRows;
+  /** Prepares the rows of a block. Must be reached by the whole workgroup. */
+  of(rows: readonly Value[], place: BlockPlace): InputRows;
 }
 
 function bindInput(k: KernelBuilder, options: SkinnyLinearOptions, vectors: number): BoundInput {
@@ -200,8 +218,10 @@ function bindInput(k: KernelBuilder, options: SkinnyLinearOptions, vectors: numb
   if (deferred === undefined) return { of: (rows) => ({ at: stored(rows) }) };
 
   const { finish, stream } = bindDeferred(k, deferred, inputs);
+  const finished = (place: Value, i: Value, factor: Value) =>
+    finish(input.at(place), factor, (memory, of) => memory.at(of === "row" ? place : i));
   return {
-    of: (rows, first) => {
+    of: (rows, { range, firstRow, block }) => {
       const factors = rowFactors(k, rows.length);
       const rowAt = (place: Value) => rows.reduceRight((rest, row, index) => select(place.eq(index), row, rest));
       factors.compute(
@@ -214,12 +234,19 @@ function bindInput(k: KernelBuilder, options: SkinnyLinearOptions, vectors: numb
       k.barrier();
       const own = times(rows.length, (row) => k.let(`factor_${row}`, factors.memory.at(row)));
       return {
-        at: (row, i, there) => {
-          const place = k.let("input_at", rows[row]!.mul(vectors).add(i));
-          const x = finish(input.at(place), own[row]!, (memory, of) => memory.at(of === "row" ? place : i));
-          // Each vector has one invocation, which repeats itself for rows beyond the range.
-          stream.set(place, x, { when: there ? first.and(there) : first });
-          return x;
+        at: (row, i) => finished(k.let("input_at", rows[row]!.mul(vectors).add(i)), i, own[row]!),
+        // Not in the loop over the inputs: a store that only some workgroups make would keep the loads behind it from being under way,
+        // in all of them. Each workgroup computes a few vectors again.
+        keep: () => {
+          const present = k.let("rows_present", min(range.count.sub(firstRow), rows.length));
+          const step = k.numWorkgroups.x.mul(k.numWorkgroups.z).mul(k.workgroupSize);
+          const from = block.mul(k.workgroupSize).add(k.localId);
+          k.for("kept", { from, to: present.mul(vectors), step }, (kept) => {
+            const row = k.let("kept_row", kept.div(vectors));
+            const i = k.let("kept_vector", kept.rem(vectors));
+            const place = k.let("kept_at", range.base.add(firstRow).add(row).mul(vectors).add(i));
+            stream.set(place, finished(place, i, factors.memory.at(row)));
+          });
         },
       };
     },

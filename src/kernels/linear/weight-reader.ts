@@ -4,8 +4,18 @@
  * The kernels walk blocks and multiply vectors; what lies in memory (floats, or something that has to be unpacked) is known here only.
  * A vector of weights is made once and used for every row of the input.
  */
-import { constantOf, type KernelBuilder, type Memory, type Value, vectorOf } from "../../ir/kernel/builder.js";
-import { widthOf } from "../../ir/kernel/types.js";
+
+import { InternalError } from "../../diagnostics/diagnostic.js";
+import {
+  constantOf,
+  type KernelBuilder,
+  type Memory,
+  unpackHalves,
+  type Value,
+  vector,
+  vectorOf,
+} from "../../ir/kernel/builder.js";
+import { scalarOf } from "../../ir/kernel/types.js";
 import { fourInputs } from "./four-inputs.js";
 import type { LinearOptions } from "./options.js";
 import { bindQuantised } from "./quantised-weights.js";
@@ -36,7 +46,7 @@ export type WeightBlock = (index: number) => Value;
  *
  * @param width components of a vector of the input
  * @param partBase the first row of what is bound
- * @param words of a load, where weights are quantised
+ * @param words of a load, where weights are quantised or come as pairs of halves (see `halvesInWords`)
  */
 export function bindWeights(
   k: KernelBuilder,
@@ -47,6 +57,7 @@ export function bindWeights(
 ): WeightReader {
   const { inputs, element, quantised } = options;
   if (quantised !== undefined) return bindQuantised(k, options, quantised, width, words, partBase);
+  if (words === 4 && halvesInWords(options, width)) return bindHalves(k, inputs, partBase);
   const weight = k.read("weight", vectorOf(element, width), "weight");
   const vectors = inputs / width;
   return {
@@ -58,17 +69,50 @@ export function bindWeights(
   };
 }
 
+/** Whether weights can be loaded as words of two halves each, 16 bytes at a time: four halves in a vector are only 8. */
+export function halvesInWords({ inputs, element, quantised }: LinearOptions, width: number): boolean {
+  return quantised === undefined && element === "f16" && width === 4 && inputs % 8 === 0;
+}
+
+/** Weights of two bytes, in blocks of eight. `four` has no use for blocks and is not offered. */
+function bindHalves(k: KernelBuilder, inputs: number, partBase: Value): WeightReader {
+  const weight = k.read("weight", "vec4<u32>", "weight");
+  const blocks = inputs / 8;
+  return {
+    ...{ blocks, vectors: 2, whole: true },
+    row: (name, row) => {
+      const start = k.let(name, row.sub(partBase).mul(blocks));
+      return {
+        load: (block, there) => {
+          const words = loadIf(k, "words", weight, start.add(block), there);
+          const pair = (index: number) => unpackHalves("f16", words.component(index));
+          const parts = (index: number) => [pair(2 * index), pair(2 * index + 1)].flatMap(({ x, y }) => [x, y]);
+          return (index) => k.let("w", vector("f32", parts(index)));
+        },
+      };
+    },
+    four: () => {
+      throw new InternalError("blocks of halves are not read by fours");
+    },
+  };
+}
+
 function floatRow(k: KernelBuilder, weight: Memory, start: Value): WeightRow {
   return {
     load: (block, there) => {
-      const stored = () => weight.at(start.add(block)).toF32();
-      if (there === undefined) {
-        const loaded = k.let("w", stored());
-        return () => loaded;
-      }
-      const loaded = k.var("w", constantOf(vectorOf("f32", widthOf(weight.type)), 0));
-      k.if(there, () => loaded.set(stored()));
-      return () => loaded;
+      const loaded = loadIf(k, "stored", weight, start.add(block), there);
+      return () => (scalarOf(loaded.type) === "f32" ? loaded : k.let("w", loaded.toF32()));
     },
   };
+}
+
+/** What is loaded where `there` holds, else zeros, as it is stored: to convert it here would be to wait for it before the next load. */
+function loadIf(k: KernelBuilder, name: string, memory: Memory, index: Value, there: Value | undefined): Value {
+  if (there === undefined) return k.let(name, memory.at(index));
+  // There are no constants of bf16.
+  const bf16 = scalarOf(memory.type) === "bf16";
+  const stored = bf16 ? memory.at(index).toF32() : memory.at(index);
+  const loaded = k.var(name, constantOf(stored.type, 0));
+  k.if(there, () => loaded.set(stored));
+  return loaded;
 }
