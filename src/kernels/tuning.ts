@@ -14,6 +14,10 @@ export interface Tuning {
   readonly inFlight: number;
   /** Words of quantised weights that an invocation loads at once, times the rows of the block: more are under way, in more registers. */
   readonly loadedWords: number;
+  /** Rows of a tile of the tiled product: more share each weight, in more registers. */
+  readonly tileRows: number;
+  /** Vectors of 4 inputs that a step of the tiled product brings into workgroup memory. */
+  readonly tileDepth: number;
   /** Most rows of a query tile of attention. */
   readonly queryRows: number;
   /** Keys that one workgroup of decode attention takes: enough to hide that merging splits costs a pass. */
@@ -26,6 +30,8 @@ export const defaultTuning: Tuning = {
   untiledRows: 32,
   inFlight: 2 ** 19,
   loadedWords: 8,
+  tileRows: 64,
+  tileDepth: 4,
   queryRows: 64,
   keysPerSplit: 256,
 };
@@ -37,6 +43,8 @@ export const tuningValues: Readonly<Record<keyof Tuning, readonly number[]>> = {
   skinnyRows: [4, 8, 16],
   loadedWords: [4, 8, 16],
   untiledRows: [16, 32, 64],
+  tileRows: [64, 128],
+  tileDepth: [4, 8],
   queryRows: [8, 16, 32, 64],
   keysPerSplit: [64, 128, 256, 512],
 };

@@ -225,11 +225,12 @@ function linearChoices(shop: Workshop, options: LinearOptions, { columns, wholeB
       ],
     };
   });
-  if (!tileFits(options) || mostRows !== undefined) return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
+  const tile = linearTile(options);
+  if (tile === undefined || mostRows !== undefined) return [...choices.slice(0, -1), withoutCondition(choices.at(-1)!)];
   const tiled = kernels.get("tiled-linear", options, tiledLinear);
   return [
     ...choices,
-    { kernel: tiled, workgroups: [ceilDiv(columns, linearTile), ceilDiv("row_count", linearTile), 1] },
+    { kernel: tiled, workgroups: [ceilDiv(columns, tile.columns), ceilDiv("row_count", tile.rows), 1] },
   ];
 }
 
@@ -262,12 +263,6 @@ function matrixChoices({ kernels }: Workshop, options: LinearOptions, extent: Ex
 
 /** So few large tiles would leave processors of a large GPU without one. */
 const idleWorkgroups = 131;
-
-/** Whether the device can run the tiled kernel: it needs 256 invocations, and strips of every matrix in workgroup memory. */
-function tileFits({ matrices, capabilities: { limits } }: LinearOptions): boolean {
-  const bytes = (matrices + 1) * linearTile * 5 * 16;
-  return limits.maxWorkgroupSize >= 256 && limits.maxWorkgroupMemory >= bytes;
-}
 
 function withoutCondition({ kernel, workgroups }: Choice): Choice {
   return { kernel, workgroups };

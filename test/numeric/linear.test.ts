@@ -6,6 +6,7 @@ import type { Operand } from "../../src/kernels/elementwise/element-expression.j
 import type { LinearOptions } from "../../src/kernels/linear/options.js";
 import { skinnyColumns, skinnyLinear } from "../../src/kernels/linear/skinny.js";
 import { linearTile, tiledLinear } from "../../src/kernels/linear/tiled.js";
+import { defaultTuning, tuningValues } from "../../src/kernels/tuning.js";
 import {
   largestDifference,
   matrixRow,
@@ -110,12 +111,10 @@ function checkSkinny(test: Case, rows: 1 | 2 | 4 | 8 | 16) {
   return check(test, skinnyLinear(options), (count) => [Math.ceil(count / columns), Math.ceil(test.rows / rows), 1]);
 }
 
-function checkTiled(test: Case) {
-  return check(test, tiledLinear(optionsOf(test)), (count) => [
-    Math.ceil(count / linearTile),
-    Math.ceil(test.rows / linearTile),
-    1,
-  ]);
+function checkTiled(test: Case, tuning = defaultTuning) {
+  const options = { ...optionsOf(test), tuning };
+  const { rows, columns } = linearTile(options)!;
+  return check(test, tiledLinear(options), (count) => [Math.ceil(count / columns), Math.ceil(test.rows / rows), 1]);
 }
 
 const devices = [
@@ -278,6 +277,36 @@ describe("a tiled product", () => {
 
   it("leaves columns outside its range alone, and reads a part of a split matrix", () => {
     checkTiled({ inputs: 12, outputs: 90, rows: 3, bias: true, columns: [7, 70], partBase: 5 });
+  });
+
+  it("computes the same with tiles of every shape", () => {
+    const roomy = { ...withoutSubgroups, limits: { ...withoutSubgroups.limits, maxWorkgroupMemory: 65536 } };
+    for (const tileRows of tuningValues.tileRows) {
+      for (const tileDepth of tuningValues.tileDepth) {
+        const tuning = { ...defaultTuning, tileRows, tileDepth };
+        for (const element of ["f32", "f16"] as const) {
+          const test = { inputs: 44, outputs: 70, rows: 131, norm: true, element, mode: "pair" as const };
+          expect(linearTile({ matrices: 2, capabilities: roomy, tuning })).toEqual({
+            ...{ rows: tileRows, columns: 64, depth: tileDepth },
+          });
+          checkTiled({ ...test, capabilities: roomy }, tuning);
+        }
+      }
+    }
+  });
+
+  it("takes smaller tiles than it was tuned for where workgroup memory ends, and none where even those do not fit", () => {
+    const tuning = { ...defaultTuning, tileRows: 128, tileDepth: 8 };
+    const of = (matrices: number, maxWorkgroupMemory: number) => {
+      const capabilities = { ...withoutSubgroups, limits: { ...withoutSubgroups.limits, maxWorkgroupMemory } };
+      const tile = linearTile({ matrices, capabilities, tuning });
+      return tile && [tile.rows, tile.depth];
+    };
+    expect(of(1, 65536)).toEqual([128, 8]);
+    expect(of(1, 16384)).toEqual([128, 4]);
+    expect(of(2, 20480)).toEqual([128, 4]);
+    expect(of(2, 16384)).toEqual([64, 4]);
+    expect(of(2, 15000)).toBeUndefined();
   });
 
   it("keeps within the workgroup memory of every device when it gates", () => {

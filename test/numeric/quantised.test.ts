@@ -107,11 +107,9 @@ function checkSkinny(test: Case, rows: 1 | 2 | 4 | 8 | 16): AccessCounts {
 
 function checkTiled(test: Case): AccessCounts {
   const [, count] = test.columns ?? [0, test.outputs];
-  return check(test, tiledLinear(optionsOf(test)), [
-    Math.ceil(count / linearTile),
-    Math.ceil(test.rows / linearTile),
-    1,
-  ]);
+  const options = optionsOf(test);
+  const { rows, columns } = linearTile(options)!;
+  return check(test, tiledLinear(options), [Math.ceil(count / columns), Math.ceil(test.rows / rows), 1]);
 }
 
 const widths = [1, 6, 37, 64, 100, 172] as const;

@@ -72,15 +72,22 @@ export function bindQuantised(
     vectors: perBlock / width,
     whole: blocks * perBlock === inputs,
     row,
-    four: (name, row, first, there) => {
-      const result = k.var(name, constantOf("vec4<f32>", 0));
-      k.if(there.and(first.lt(inputs)), () => {
-        const word = weight.at(row.sub(partBase).mul(blocks).add(first.div(perWord)));
-        const own = bits === 8 ? word : word.shr(first.bitAnd(4).mul(4));
-        const scale = scaleAt(row.mul(groups).add(first.div(group)));
-        result.set(integers(own, 0, quantised, 4).mul(k.let("scale", scale)));
-      });
-      return result;
+    four: (name) => {
+      const word = k.var(`${name}_word`, u32(0));
+      const shift = k.var(`${name}_shift`, u32(0));
+      // A scale of 0 is what makes weights that are not there 0.
+      const scale = k.var(`${name}_scale`, constantOf("f32", 0));
+      return {
+        load: (row, first, there) => {
+          scale.set(0);
+          if (bits === 4) shift.set(first.bitAnd(4).mul(4));
+          k.if(there.and(first.lt(inputs)), () => {
+            word.set(weight.at(row.sub(partBase).mul(blocks).add(first.div(perWord))));
+            scale.set(scaleAt(row.mul(groups).add(first.div(group))));
+          });
+        },
+        get: () => k.let(name, integers(bits === 8 ? word : word.shr(shift), 0, quantised, 4).mul(scale)),
+      };
     },
   };
 }

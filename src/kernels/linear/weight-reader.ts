@@ -16,7 +16,7 @@ import {
   vectorOf,
 } from "../../ir/kernel/builder.js";
 import { scalarOf } from "../../ir/kernel/types.js";
-import { fourInputs } from "./four-inputs.js";
+import { type FourInputs, fourInputs } from "./four-inputs.js";
 import type { LinearOptions } from "./options.js";
 import { bindQuantised } from "./quantised-weights.js";
 
@@ -29,8 +29,8 @@ export interface WeightReader {
   readonly whole: boolean;
   /** A row of the whole matrix, by its number, which is named here. */
   row(name: string, row: Value): WeightRow;
-  /** Inputs [first, first + 4) of a row, zeros where the row or an input is not there; `first` is a multiple of 4. */
-  four(name: string, row: Value, first: Value, there: Value): Value;
+  /** Registers for four inputs of a row of the whole matrix. */
+  four(name: string): FourInputs;
 }
 
 export interface WeightRow {
@@ -65,7 +65,10 @@ export function bindWeights(
     vectors: 1,
     whole: true,
     row: (name, row) => floatRow(k, weight, k.let(name, row.sub(partBase).mul(vectors))),
-    four: (name, row, first, there) => fourInputs(k, name, weight, inputs, row.sub(partBase), first, there),
+    four: (name) => {
+      const four = fourInputs(k, name, weight, inputs);
+      return { ...four, load: (row, first, there) => four.load(row.sub(partBase), first, there) };
+    },
   };
 }
 
