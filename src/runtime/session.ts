@@ -143,9 +143,14 @@ export class Session {
   async prefillAndSample(ids: readonly ArrayLike<number>[], values: SampleValues): Promise<() => Promise<number[]>> {
     return this.#inTurn(async () => {
       this.#assertReady(ids);
-      const calls = callsOfSampling(decodeContext(this.#model, this.shape), values);
-      this.#sampling = await this.#runner.record("sampling", this.#binder.bind(calls, "decode"), true);
-      const read = await this.#prefill(ids, { sampling: this.#sampling });
+      const calls = this.#binder.bind(callsOfSampling(decodeContext(this.#model, this.shape), values), "decode");
+      // Beside the prefill's kernels. If one is refused, recording says so.
+      const prepared = this.#model.kernels.prepare(calls.map(({ info }) => info.name)).catch(() => {});
+      const sampling = async () => {
+        this.#sampling = await this.#runner.record("sampling", calls, true);
+        return this.#sampling;
+      };
+      const read = await this.#prefill(ids, { sampling }).finally(() => prepared);
       this.#steps++;
       this.#sampled = this.#readIds(read);
       return this.#sampled;
@@ -220,7 +225,7 @@ export class Session {
   /** Submits all slices; the last slice of every sequence is in the last round, which predicts. */
   async #prefill(
     ids: readonly ArrayLike<number>[],
-    last: { readonly logits?: boolean; readonly sampling?: Recording },
+    last: { readonly logits?: boolean; readonly sampling?: () => Promise<Recording> },
   ): Promise<() => Promise<ArrayBuffer>> {
     this.#assertReady(ids);
     this.#history.add(ids);
@@ -240,7 +245,7 @@ export class Session {
     );
     this.#sampled = undefined;
     const { logits, sampling } = last;
-    const recordings = sampling === undefined ? [slice] : [slice, sampling];
+    const recordings = sampling === undefined ? [slice] : [slice, await sampling()];
     const reads = [...(logits ? this.#logitsSources() : []), ...(sampling ? this.#idSources() : [])];
     return this.#runPhase("a prefill slice", recordings, reads);
   }

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type GenerateOptions, generate } from "../../../src/runtime/generate.js";
 import { loadModel, type Model } from "../../../src/runtime/model.js";
 import { findAdapter } from "../../../src/runtime/node/adapter.js";
@@ -24,6 +24,38 @@ function prompt(length: number, seed = 1): number[] {
 }
 
 const argmax = (logits: ArrayLike<number>) => Array.from(logits).indexOf(Math.max(...Array.from(logits)));
+
+describe("the first token of a model", () => {
+  it("waits for no pipeline before all that it needs are under way, those of prefill and of sampling", async () => {
+    const own = await openDevice((await findAdapter("software")).adapter);
+    const started: string[] = [];
+    const create = own.gpu.createComputePipelineAsync.bind(own.gpu);
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    own.gpu.createComputePipelineAsync = async (descriptor) => {
+      started.push(descriptor.label!);
+      await gate;
+      return create(descriptor);
+    };
+    const model = await load(windowed, own);
+    const session = await model.openSession({ context: 20 });
+    const first = session.prefillAndSample([prompt(9)], { temperature: 0, topK: 0, topP: 1, seed: 1 });
+    await vi.waitFor(() => expect(started).toContain("argmax"), { timeout: 20000 });
+    await vi.waitFor(() => expect(started.length).toBeGreaterThan(1), { timeout: 20000 });
+    // The pipeline of a kernel begins when it is known that its text has no errors, which takes a while.
+    for (let turn = 0; turn < 3; turn++) await own.settled();
+    const underWay = new Set(started);
+    open();
+    await (await first)();
+    expect(new Set(started)).toEqual(underWay);
+    expect(started.length).toBe(underWay.size);
+    session.close();
+    model.close();
+    own.close();
+  });
+});
 
 describe.each([
   ["a window over hidden tokens", windowed],
