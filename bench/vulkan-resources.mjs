@@ -79,16 +79,17 @@ try {
     invocations: info.workgroupSize[0],
     ...Object.fromEntries(compiled.map(([family, { resources }]) => [family, resources[index]])),
   }));
+  const widths = (loads) => Object.entries(loads).map(([bytes, count]) => `${count} × ${bytes} B`);
+  const describe = ({ loads, inFlight }) => `${widths(loads).join(", ")}: ${inFlight} under way`;
   for (const { kernel, dtypes, copies, ...own } of results) {
-    const { vgprs, spilled, scratchBytes, ldsBytes, wavesPerSimd, loops } = own[families[0]];
-    const widths = (loads) =>
-      Object.entries(loads)
-        .map(([bytes, count]) => `${count}×${bytes}`)
-        .join(" ");
-    console.log(
-      `${kernel.padEnd(60)} ${dtypes.join(",")} K=${copies.join(",")}: ${vgprs} registers, ${spilled} spilled, ${scratchBytes} B scratch, ` +
-        `${ldsBytes} B shared, ${wavesPerSimd} waves; loops ${loops.map((loop) => `[${widths(loop.loads)}; ${loop.inFlight} in flight; ${loop.multiplyAdds} of ${loop.instructions}]`).join(" ")}`,
-    );
+    console.log(`${kernel} (${dtypes.join(", ")}; K = ${copies.join(", ")})`);
+    for (const family of families) {
+      const { vgprs, spilled, ldsBytes, wavesPerSimd, loops } = own[family];
+      console.log(
+        `  ${family.padEnd(8)} ${vgprs} registers, ${spilled} spilled, ${ldsBytes} bytes shared, ${wavesPerSimd} waves` +
+          loops.map((loop) => `; ${describe(loop)}`).join(""),
+      );
+    }
   }
   if (recorded) {
     const { date, commit, node } = describeMachine(root);
