@@ -233,7 +233,8 @@ export interface WeightInfo {
    * `rows` (the default): [rows][columns]. `fragments`: padded with zeros to multiples of 16 and cut into 16 × 16 tiles of 16-bit
    * elements, a row of tiles after the other; a tile is 512 bytes, and lane l of a subgroup of 32 holds eight elements at bytes 16·l …
    * 16·l + 15: rows ⌊l / 4⌋ and ⌊l / 4⌋ + 8 at columns 2·(l mod 4) and 8 beyond, in the order upper left, lower left, upper right, lower
-   * right, two neighbouring columns each.
+   * right, two neighbouring columns each. Small integers (`quantised`) lie as `fragments.ts` tells: the lanes' elements of several tiles
+   * side by side make their 16 bytes.
    */
   readonly layout?: "rows" | "fragments";
   /**

@@ -59,11 +59,14 @@ interface Plan {
 }
 
 const mostSubgroups = 8;
-/** Of a lane, for weights that are under way: eight subgroups with eight loads of 512 bytes fill the memory pipeline of a processor. */
-const registersInFlight = 32;
+/**
+ * Of a lane, for weights that are under way: eight subgroups with eight loads of 512 bytes fill the memory pipeline of a processor. Small
+ * integers need registers for what they become.
+ */
+const registersInFlight = { floats: 32, integers: 20 } as const;
 /** Bytes of weights that a workgroup asks for before its turn, beside those that it loads: a fraction of a second-level cache for all. */
 const prefetchedBytes = 65536;
-/** Tiles of inputs that are under way beside them; small integers need registers for what they become. */
+/** Tiles of inputs that are under way beside them. */
 const mostInputTiles = { floats: 8, integers: 4 } as const;
 /** Pairs of inputs for a product that are under way, four registers each. */
 const inputsInFlight = 16;
@@ -77,19 +80,26 @@ const mostProducts = 8;
 
 function planOf(options: MatrixSkinnyOptions): Plan {
   const { matrices, rows } = options;
+  const kind = options.quantised ? "integers" : "floats";
   const step = stepShape(options);
   const products = rows / productRows;
-  const [wanted, most] = rows < 16 ? [wantedWorkgroups.few, mostProducts / 2] : [wantedWorkgroups.many, mostProducts];
+  const [wanted, most] = options.quantised
+    ? [wantedWorkgroups.few, mostProducts / 4]
+    : rows < 16
+      ? [wantedWorkgroups.few, mostProducts / 2]
+      : [wantedWorkgroups.many, mostProducts];
+  const fits = (bands: number) =>
+    bands * matrices * products <= most && bands * matrices * step.registers <= registersInFlight[kind];
   let bands = 1;
-  while (2 * bands * matrices * products <= most && bandsOf(options) >= 2 * bands * wanted) bands *= 2;
+  while (fits(2 * bands) && bandsOf(options) >= 2 * bands * wanted) bands *= 2;
   const tiles = bands * matrices;
   let subgroups = mostSubgroups;
   while (subgroups > 1 && (subgroups > step.steps || tiles * products * subgroups > mostProducts * mostSubgroups)) {
     subgroups /= 2;
   }
   const share = Math.ceil(step.steps / subgroups);
-  const inputTiles = Math.min(mostInputTiles[options.quantised ? "integers" : "floats"], inputsInFlight / products);
-  const ofWeights = Math.floor(registersInFlight / (tiles * step.registers));
+  const inputTiles = Math.min(mostInputTiles[kind], inputsInFlight / products);
+  const ofWeights = Math.floor(registersInFlight[kind] / (tiles * step.registers));
   // Integers of many inputs take few registers, so they may run ahead of the inputs.
   const together = options.merge ? 1 : options.quantised ? ofWeights : Math.min(ofWeights, inputTiles);
   const batches = Math.ceil(share / Math.max(1, together));
@@ -113,8 +123,9 @@ export function matrixSkinnyLinear(options: MatrixSkinnyOptions): Kernel {
       doc: `${describeLinear(options)} One workgroup computes ${columns} columns of up to ${rows} rows on matrix units; every weight is loaded once.`,
       dispatch: `x: a workgroup for every ${columns} columns from the first tile on; y: ceil(row_count / ${rows})`,
       workgroupSize: plan.subgroups * tileWords,
-      // Two leave each invocation enough registers for the loads of a batch; many rows need more for their inputs.
-      resident: rows <= 16 ? 2 : 1,
+      // Two leave each invocation enough registers for the loads of a batch; many rows need more for their inputs, and so do the sums
+      // of several products beside what becomes of small integers.
+      resident: rows > 16 || (options.quantised && plan.tiles * rows >= 4 * productRows) ? 1 : 2,
     },
     (k) => body(k, options, plan),
   );

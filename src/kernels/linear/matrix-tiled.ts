@@ -84,7 +84,8 @@ export function matrixTiledLinear(options: MatrixTiledOptions): Kernel {
       doc: `${describeLinear(options)} One workgroup computes a tile of ${columns} columns of ${rows} rows on matrix units.`,
       dispatch: `x: a workgroup for every ${columns} columns from the first tile on; y: ceil(row_count / ${rows})`,
       workgroupSize: planOf(options).size,
-      resident: 2,
+      // Large tiles with sums of groups beside their own do not fit the registers that two leave.
+      resident: options.quantised && options.tile === "large" ? 1 : 2,
     },
     (k) => body(k, options),
   );

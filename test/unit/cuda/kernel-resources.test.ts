@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { compileSource } from "../../../src/compile.js";
 import type { Kernel } from "../../../src/ir/kernel/kernel.js";
 import type { FloatType } from "../../../src/ir/kernel/types.js";
+import type { Quantisation } from "../../../src/runtime/manifest.js";
 import { codeOf, compileTogether, findNvcc } from "./nvcc.js";
 
 const nvcc = findNvcc();
@@ -11,16 +12,16 @@ if (nvcc === undefined) console.warn("no nvcc on this machine: the kernels of mo
 
 const minutes = 60_000;
 
-function kernelsOf(name: string, dtype: FloatType): readonly Kernel[] {
+function kernelsOf(name: string, dtype: FloatType, quantise?: Quantisation): readonly Kernel[] {
   const file = new URL(`../../../examples/${name}.phd`, import.meta.url);
   const { program } = compileSource(
     { name: `${name}.phd`, text: readFileSync(file, "utf8") },
-    { target: "cuda", dtype },
+    { target: "cuda", dtype, ...(quantise && { quantise }) },
   );
   return program!.kernelPrograms;
 }
 
-const isHot = ({ name }: Kernel) => /^(linear|prefill_attention|decode_attention|finish_heads)/.test(name);
+const isHot = ({ name }: Kernel) => /^(linear|prefill_attention|decode_attention)/.test(name);
 
 describe.skipIf(nvcc === undefined)("nvcc compiles", () => {
   it.each(["f32", "f16", "bf16"] as const)(
@@ -67,6 +68,24 @@ describe.skipIf(nvcc === undefined)("nvcc compiles", () => {
         // At least four loads of 16 bytes a lane.
         if (/_mma_m(8|16|32)$/.test(name)) expect(early.length, name).toBeGreaterThanOrEqual(4);
       }
+    },
+    5 * minutes,
+  );
+
+  it.each([
+    [4, 32, "sm_80"],
+    [4, 32, "sm_90a"],
+    [8, 32, "sm_80"],
+    [8, 32, "sm_90a"],
+  ] as const)(
+    "products with %i bits in groups of %i for %s without a spill",
+    (bits, group, architecture) => {
+      const kernels = kernelsOf("olmo2-550m-phd-swa-2-16", "bf16", { bits, group });
+      const products = kernels.filter(({ name }) => name.includes(`int${bits}x${group}`));
+      const compiled = compileTogether(nvcc!, products, architecture);
+      expect(compiled.size).toBe(products.length);
+      expect(products.length).toBeGreaterThan(15);
+      for (const [kernel, { spills }] of compiled) expect(spills, kernel).toBe(0);
     },
     5 * minutes,
   );
