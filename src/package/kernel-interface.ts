@@ -24,7 +24,7 @@ function readCuda(text: string, entryPoint: string): KernelInterface | undefined
   ).exec(text);
   if (head === null) return undefined;
   const [, threads, list] = head;
-  const buffers = list!.matchAll(/buffer<(const )?([\w<>]+?)>\s+\w+/g);
+  const buffers = list!.matchAll(/(?:buffer|produced)<(const )?([\w<>]+?)>\s+\w+/g);
   const fields = new RegExp(`struct ${entryPoint}_params \\{([^}]*)\\}`).exec(text)?.[1] ?? "";
   return {
     threads: Number(threads),
