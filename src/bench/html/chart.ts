@@ -17,6 +17,8 @@ export interface Series {
   readonly points: readonly ChartPoint[];
   /** `line` joins the points; `bound` is a line without points; `marks` are points without a line. */
   readonly style: "line" | "bound" | "marks";
+  /** Has the colour of this series, by its place, and not one of its own. */
+  readonly like?: number;
 }
 
 export interface Chart {
@@ -62,8 +64,8 @@ export function drawChart({ title, x, y, series }: Chart): string {
     "svg",
     { viewBox: `0 0 ${width} ${total}`, role: "img", "aria-label": title, class: "chart" },
     drawAxes(across, up, x, y),
-    ...series.map((each, index) => drawSeries(each, index, across, up)),
-    ...series.map(({ name, style }, index) => drawLegend(name, style, index)),
+    ...series.map((each, index) => drawSeries(each, each.like ?? index, across, up)),
+    ...series.map((each, index) => drawLegend(each, each.like ?? index, index)),
   );
   return element("figure", {}, element("figcaption", {}, escapeText(title)), figure);
 }
@@ -99,7 +101,7 @@ function drawAxes(across: Scale, up: Scale, x: Axis, y: Axis): string {
 }
 
 function drawSeries({ points, style }: Series, index: number, across: Scale, up: Scale): string {
-  const colour = `c${index % colours}`;
+  const colour = colourOf(index);
   const placed = [...points].sort((a, b) => a.x - b.x);
   const path = placed.map(({ x, y }) => `${across.at(x).toFixed(2)},${up.at(y).toFixed(2)}`).join(" ");
   const line = element("polyline", { class: `${colour} ${style === "bound" ? "bound" : "line"}`, points: path });
@@ -114,6 +116,8 @@ function drawSeries({ points, style }: Series, index: number, across: Scale, up:
   });
   return (style === "line" ? line : "") + marks.join("");
 }
+
+const colourOf = (index: number) => `c${index % colours}`;
 
 /** Series differ in shape as well as in colour. */
 function drawMark(index: number, x: number, y: number, classes: string, label = ""): string {
@@ -136,18 +140,23 @@ function drawMark(index: number, x: number, y: number, classes: string, label = 
   }
 }
 
-function drawLegend(name: string, style: Series["style"], index: number): string {
-  const y = height + index * legendLine + 4;
-  const colour = `c${index % colours}`;
-  const sample =
-    style === "bound"
-      ? element("line", { class: `${colour} bound`, x1: margin.left, x2: margin.left + 22, y1: y, y2: y })
-      : drawMark(index, margin.left + 11, y, `${colour} mark`);
+/** `place`: the line of the legend, from 0. */
+function drawLegend({ name, style }: Series, index: number, place: number): string {
+  const y = height + place * legendLine + 4;
+  const colour = colourOf(index);
+  const line = element("line", { class: `${colour} ${style}`, x1: margin.left, x2: margin.left + 22, y1: y, y2: y });
+  const mark = drawMark(index, margin.left + 11, y, `${colour} mark`);
+  const sample = (style === "marks" ? "" : line) + (style === "bound" ? "" : mark);
   return sample + element("text", { class: "legend", x: margin.left + 30, y: y + 4 }, escapeText(name));
 }
 
-/** `0.25`, `16`, `1.5k`, `20G`. */
+/** `0.25`, `1024`, `15k`, `20G`: a number on an axis. */
 export function formatTick(value: number): string {
+  return Number.isInteger(value) && value < 10_000 ? String(value) : formatAmount(value).replace(" ", "");
+}
+
+/** `0.25`, `16`, `1.5 k`, `20 G`: the prefix of a unit stands behind the number. */
+export function formatAmount(value: number): string {
   const units = ["", "k", "M", "G", "T", "P"];
   let rest = value;
   let unit = 0;
@@ -155,5 +164,5 @@ export function formatTick(value: number): string {
     rest /= 1000;
     unit++;
   }
-  return `${Number(rest.toPrecision(4))}${units[unit]}`;
+  return `${Number(rest.toPrecision(3))} ${units[unit]}`;
 }

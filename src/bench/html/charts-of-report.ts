@@ -2,9 +2,9 @@
 
 import { totalBytes } from "../count-work.js";
 import { arithmeticRate } from "../measure-floor.js";
-import { overSingle } from "../ratios.js";
+import { overSingle, sameSize } from "../ratios.js";
 import type { BenchReport, DeviceReport, KernelReport, PointReport } from "../report.js";
-import { describePoint } from "../sweep.js";
+import { describeDtype, describePoint } from "../sweep.js";
 import { type Chart, type ChartPoint, drawChart, type Series } from "./chart.js";
 
 type Phase = "prefill" | "decode";
@@ -43,6 +43,7 @@ export function timeChart(report: BenchReport, phase: Phase, axis: "copies" | "p
     name: `floor: ${name}`,
     points,
     style: "bound" as const,
+    like: wide.findIndex((series) => series.name === name),
   }));
   return drawChart({
     title: `Time of ${names[phase]} against ${axis === "copies" ? "K" : "n"}`,
@@ -69,27 +70,20 @@ function seriesOver(
   return [...new Set(repeated.map(key))].map((name) => {
     const own = repeated.filter((point) => key(point) === name);
     const [first] = own;
-    const single =
-      axis === "copies"
-        ? points.filter(
-            (point) =>
-              point.copies === 1 &&
-              (["model", "prompt", "batch", "dtype", "device"] as const).every((each) => point[each] === first![each]),
-          )
-        : [];
+    const single = axis === "copies" ? points.filter((point) => point.copies === 1 && sameSize(point, first!)) : [];
     return { name, style: "line", points: [...single, ...own].flatMap((point) => place(point) ?? []) };
   });
 }
 
 function describeSeries(point: PointReport, axis: "copies" | "prompt"): string {
-  const { model, copies, window, chunk, prompt, batch, dtype, device } = point;
+  const { model, copies, window, chunk, prompt, batch, device } = point;
   return [
     model,
     axis === "copies" ? `n = ${prompt}` : `K = ${copies}`,
     ...(window === undefined ? [] : [`W = ${window}`]),
     ...(chunk === undefined ? [] : [`C = ${chunk}`]),
     ...(batch === 1 ? [] : [`batch ${batch}`]),
-    `${dtype} on ${device}`,
+    `${describeDtype(point)} on ${device}`,
   ].join(", ");
 }
 

@@ -25,9 +25,14 @@ function short(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 
-export function table(heading: readonly string[], rows: readonly (readonly string[])[]): string {
+/** The first column, or as many as are said, is text; the others are figures. */
+export function table(heading: readonly string[], rows: readonly (readonly string[])[], textColumns = 1): string {
   const cells = (name: string, row: readonly string[]) =>
-    element("tr", {}, ...row.map((cell) => element(name, {}, escapeText(cell))));
+    element(
+      "tr",
+      {},
+      ...row.map((cell, index) => element(name, { class: index < textColumns ? "text" : undefined }, escapeText(cell))),
+    );
   return element(
     "div",
     { class: "wide" },

@@ -1,10 +1,10 @@
 /** A report as one page that needs nothing else: charts, tables, and what they mean. */
 import { totalBytes } from "../count-work.js";
-import { overSingle } from "../ratios.js";
+import { overPlain, overSingle } from "../ratios.js";
 import type { BenchReport, KernelReport, PointReport } from "../report.js";
 import type { Summary } from "../statistics.js";
-import { describePoint } from "../sweep.js";
-import { formatTick } from "./chart.js";
+import { describeDtype, describePoint } from "../sweep.js";
+import { formatAmount } from "./chart.js";
 import { ratioChart, rooflineChart, timeChart } from "./charts-of-report.js";
 import { element, escapeText, table } from "./markup.js";
 import { style } from "./style.js";
@@ -26,9 +26,13 @@ export function renderHtml(report: BenchReport): string {
     paperTable(report),
     section("All points"),
     note(
-      "Times are medians in milliseconds, with half their interquartile range behind ±. Floor: the least time that measured bandwidth and arithmetic allow.",
+      "Times are medians in milliseconds, with half their interquartile range behind ±. First token: from the loaded model to the first id on the host, kernels of the prefill included. " +
+        "×floor: over the least time that measured bandwidth and arithmetic allow.",
     ),
-    pointTable(report.points),
+    ...turnNotes(report.points),
+    timeTable(report.points),
+    section("A decode step, counted"),
+    workTable(report.points),
     ...(report.skipped.length === 0
       ? []
       : [
@@ -38,8 +42,7 @@ export function renderHtml(report: BenchReport): string {
             report.skipped.map((point) => [describePoint(point), point.reason]),
           ),
         ]),
-    section("Kernels"),
-    ...report.points.map((point) => kernelsOf(point, report)),
+    ...kernelSection(report),
   ];
   return `<!doctype html>\n${element(
     "html",
@@ -68,7 +71,7 @@ function aboutRun({ phdc, date, commit, machine, devices }: BenchReport): string
     ],
     ...devices.map(({ device, name, software, floor }): readonly [string, string] => [
       device,
-      `${name}; copies ${formatTick(floor.copyBytesPerSecond.median)}B/s, computes ${formatTick(floor.flopsPerSecond.median)}FLOP/s in f32, ` +
+      `${name}; copies ${formatAmount(floor.copyBytesPerSecond.median)}B/s, computes ${formatAmount(floor.flopsPerSecond.median)}FLOP/s in f32, ` +
         `an empty submission takes ${floor.submitMs.median.toFixed(2)} ms` +
         (software ? ". It computes on the CPU: these times say nothing about a GPU; ratios of work do." : ""),
     ]),
@@ -86,40 +89,86 @@ function paperTable({ paper, points }: BenchReport): string {
       .filter((point) => point.copies === copies)
       .flatMap((point) => {
         const over = overSingle(points, point, phase);
-        return over === undefined ? [] : [`×${over.toFixed(2)} (${point.model}, n = ${point.prompt}, ${point.device})`];
+        return over === undefined
+          ? []
+          : [`×${over.toFixed(2)} (${point.model}, n = ${point.prompt}, ${describeDtype(point)} on ${point.device})`];
       });
     return [`${phase} at K = ${copies}`, what, `×${ratio}`, ours.length === 0 ? "not measured" : ours.join("; ")];
   });
-  return table(["figure", "measured by the paper on", "paper, over vanilla", "here, over vanilla"], rows);
+  return table(["figure", "measured by the paper on", "paper, over vanilla", "here, over vanilla"], rows, 4);
 }
 
-function pointTable(points: readonly PointReport[]): string {
-  const heading = ["point", "compile", "load", "first token", "prefill", "×K=1", "×floor"]
-    .concat("decode", "×K=1", "×floor", "dispatches", "per layer", "rows")
-    .concat("weights", "caches", "activations", "JavaScript per token");
-  const rows = points.map((point) => {
-    const { prefill, decode, host } = point;
-    return [
-      describePoint(point),
-      spread(point.compileMs),
-      point.loadMs.toFixed(0),
-      point.firstTokenMs.toFixed(0),
-      spread(prefill.ms),
-      ratio(overSingle(points, point, "prefill")),
-      prefill.timesFloor.toFixed(1),
-      spread(decode.ms),
-      ratio(overSingle(points, point, "decode")),
-      decode.timesFloor.toFixed(1),
-      String(decode.dispatches),
-      String(Number(decode.dispatchesPerLayer.toFixed(2))),
-      String(decode.rows),
-      `${formatTick(decode.bytes.weights)}B`,
-      `${formatTick(decode.bytes.caches)}B`,
-      `${formatTick(decode.bytes.activations)}B`,
-      spread(host.msPerToken),
-    ];
-  });
-  return table(heading, rows);
+/** Which ratios are those of rounds. */
+function turnNotes(points: readonly PointReport[]): string[] {
+  const repeated = points.filter(({ copies }) => copies > 1);
+  const alone = repeated.filter(({ measured }) => measured === "alone").length;
+  return [
+    ...(repeated.length > alone
+      ? [
+          note(
+            "×K=1 is the median over rounds, each of which measured every point of a model, size and device in turn.",
+          ),
+        ]
+      : []),
+    ...(alone > 0
+      ? [
+          note(
+            `Measured by themselves, because the models do not fit into memory together: ${alone} of the points with K > 1. Their ratios are those of medians.`,
+          ),
+        ]
+      : []),
+  ];
+}
+
+type Column = readonly [name: string, cell: (point: PointReport) => string];
+
+function tableOf(points: readonly PointReport[], columns: readonly Column[]): string {
+  return table(
+    ["point", ...columns.map(([name]) => name)],
+    points.map((point) => [describePoint(point), ...columns.map(([, cell]) => cell(point))]),
+  );
+}
+
+function timeTable(points: readonly PointReport[]): string {
+  const ofPhase = (phase: "prefill" | "decode"): readonly Column[] => [
+    [phase, (point) => spread(point[phase].ms)],
+    ["×K=1", (point) => ratio(overSingle(points, point, phase))],
+    ...(points.some(({ quantise }) => quantise !== undefined)
+      ? [["×floats", (point: PointReport) => ratio(overPlain(points, point, phase))] as const]
+      : []),
+    ["×floor", (point) => point[phase].timesFloor.toFixed(1)],
+  ];
+  return tableOf(points, [
+    ["compile", ({ compileMs }) => compileMs.median.toFixed(0)],
+    ["load", ({ loadMs }) => loadMs.toFixed(0)],
+    ["first token", ({ firstTokenMs }) => firstTokenMs.toFixed(0)],
+    ...ofPhase("prefill"),
+    ...ofPhase("decode"),
+  ]);
+}
+
+function workTable(points: readonly PointReport[]): string {
+  return tableOf(points, [
+    ["dispatches", ({ decode }) => String(decode.dispatches)],
+    ["per layer", ({ decode }) => String(Number(decode.dispatchesPerLayer.toFixed(2)))],
+    ["rows", ({ decode }) => String(decode.rows)],
+    ["weights", ({ decode }) => `${formatAmount(decode.bytes.weights)}B`],
+    ["caches", ({ decode }) => `${formatAmount(decode.bytes.caches)}B`],
+    ["activations", ({ decode }) => `${formatAmount(decode.bytes.activations)}B`],
+    ["JavaScript", ({ host }) => `${spread(host.msPerToken)} ms`],
+  ]);
+}
+
+function kernelSection(report: BenchReport): string[] {
+  if (report.points.every(({ kernels }) => kernels === undefined)) return [];
+  return [
+    section("Kernels"),
+    note(
+      "Calls of one kernel, one after the other. The roof is what the device's copying and arithmetic kernels were measured to reach; " +
+        "what fits into caches, or loads a part of what it could, may pass it.",
+    ),
+    ...report.points.map((point) => kernelsOf(point, report)),
+  ];
 }
 
 function kernelsOf(point: PointReport, { devices }: BenchReport): string {
@@ -129,13 +178,25 @@ function kernelsOf(point: PointReport, { devices }: BenchReport): string {
     "details",
     {},
     element("summary", {}, escapeText(describePoint(point))),
+    note(kernelsTogether(point, point.kernels)),
     element("div", { class: "charts" }, rooflineChart(point, device)),
     kernelTable(point.kernels),
   );
 }
 
+/** `decode: kernels 90.1 ms, a step 96.6 ms; …` */
+function kernelsTogether(point: PointReport, kernels: readonly KernelReport[]): string {
+  return (["prefill", "decode"] as const)
+    .map((phase) => {
+      const own = kernels.filter((kernel) => kernel.phase === phase);
+      const sum = own.reduce((total, { totalMs }) => total + totalMs, 0);
+      return `${phase}: kernels by themselves ${milliseconds(sum)} together, measured ${milliseconds(point[phase].ms.median)}`;
+    })
+    .join("; ");
+}
+
 function kernelTable(kernels: readonly KernelReport[]): string {
-  const heading = ["kernel", "phase", "calls", "µs per call", "ms together", "bytes", "FLOP"].concat(
+  const heading = ["kernel", "phase", "calls", "µs per call", "together", "bytes", "FLOP"].concat(
     "B/s",
     "FLOP/s",
     "of the roof",
@@ -148,14 +209,15 @@ function kernelTable(kernels: readonly KernelReport[]): string {
       each.phase,
       String(each.calls),
       spread(each.us),
-      each.totalMs.toPrecision(3),
-      formatTick(totalBytes(each.bytes)),
-      formatTick(each.flops),
-      formatTick(each.bytesPerSecond),
-      formatTick(each.flopsPerSecond),
+      milliseconds(each.totalMs),
+      formatAmount(totalBytes(each.bytes)),
+      each.flops === 0 ? "" : formatAmount(each.flops),
+      formatAmount(each.bytesPerSecond),
+      each.flops === 0 ? "" : formatAmount(each.flopsPerSecond),
       `${(100 * each.ofFloor).toFixed(1)}%`,
-      String(each.weightCopies),
+      each.bytes.weights === 0 ? "" : String(each.weightCopies),
     ]),
+    2,
   );
 }
 
@@ -164,4 +226,5 @@ function spread({ median, lowerQuartile, upperQuartile }: Summary): string {
   return `${median.toFixed(digits)} ±${((upperQuartile - lowerQuartile) / 2).toFixed(digits)}`;
 }
 
+const milliseconds = (ms: number) => `${ms < 100 ? ms.toPrecision(3) : ms.toFixed(0)} ms`;
 const ratio = (value: number | undefined) => (value === undefined ? "" : value.toFixed(2));

@@ -42,9 +42,10 @@ function roundStep(step: number): number {
   return power * ([1, 2, 5, 10].find((factor) => factor * power >= step * (1 - 1e-9)) ?? 10);
 }
 
-/** Ticks are powers of ten, or of two where there are few of those. */
+/** Ticks are powers of two, of four where those would be many, and of ten where there would be many of these or numbers are large. */
 function powers(least: number, most: number, first: number, last: number): Scale {
-  const base = most / least > 200 ? 10 : 2;
+  const range = most / least;
+  const base = range > 2000 || most > 1e5 ? 10 : range > 100 ? 4 : 2;
   const exponent = (value: number) => Math.log(value) / Math.log(base);
   const low = Math.floor(exponent(least) + 1e-9);
   const high = Math.max(low + 1, Math.ceil(exponent(most) - 1e-9));
