@@ -35,7 +35,7 @@ export interface Bench {
 }
 
 /** Where a step takes longer than this, what has to warm up is little beside it. */
-const slowMs = 1000;
+const slowMs = 3000;
 
 /** A point whose model is on the device. */
 export class LoadedPoint {

@@ -172,6 +172,29 @@ it("times every kernel of a step, each with what it moves and what it is held ag
   expect(readFileSync(page, "utf8")).toContain("Roofline");
 }, 400_000);
 
+it("measures quantised weights beside floats, with fewer bytes and as much arithmetic", async () => {
+  const out = join(scratch, "quantised.json");
+  const page = join(scratch, "quantised.html");
+  const sweep = ["--copies", "1,2", "--quantize", "none,int8,int4", "--group", "64", "--prompt", "4", "--no-kernels"];
+  const quick = ["--repeat", "1", "--steps", "1", "-o", out, "--html", page];
+  const { code, stdout } = await runCli([...small.slice(0, 2), ...quick, ...sweep]);
+  expect(code).toBe(0);
+  const rows = stdout.split("\n").filter((line) => line.startsWith("llama-2x64 "));
+  expect(rows.map((row) => /f32(?: \+ \S+)?/.exec(row)?.[0])).toEqual([
+    ...["f32", "f32 + int8/64", "f32 + int4/64"],
+    ...["f32", "f32 + int8/64", "f32 + int4/64"],
+  ]);
+  expect(stdout).toMatch(/first token .*×K=1 .*×floats/);
+  expect(readFileSync(page, "utf8")).toContain("<th>×floats</th>");
+
+  const { points } = JSON.parse(readFileSync(out, "utf8")) as BenchReport;
+  const [floats, int8, int4] = points as [PointReport, PointReport, PointReport];
+  expect(points.map(({ measured }) => measured)).toEqual(points.map(() => "in-turn"));
+  expect(int4).toMatchObject({ quantise: "int4", group: 64, decode: { flops: floats.decode.flops } });
+  expect(int8.decode.bytes.weights).toBeLessThan(0.35 * floats.decode.bytes.weights);
+  expect(int4.decode.bytes.weights).toBeLessThan(0.65 * int8.decode.bytes.weights);
+}, 400_000);
+
 it("takes a model of the user's own, with other values of its parameters", async () => {
   const source = shapeSource("llama-2x64", { variant: "phd-swa", copies: 2, window: 4, chunk: 1 });
   if ("wrong" in source) throw new Error("the shape does not import");
@@ -244,6 +267,8 @@ describe("a command line that makes no sense", () => {
     [["bench", "--prompt", ""], "whole number from 1"],
     [["bench", "--device", "webgpu,quantum"], "must be one of webgpu"],
     [["bench", "--dtype", "int2"], "must be one of f32"],
+    [["bench", "--quantize", "int2"], "must be one of none, int8, int4"],
+    [["bench", "--group", "64"], "--group is for --quantize int8 or int4"],
     [["bench", "--repeat", "0"], "whole number from 1"],
   ])("is refused before anything is measured: %j", async (args, message) => {
     const { code, stdout, stderr } = await runCli(args);
