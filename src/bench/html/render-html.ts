@@ -200,7 +200,7 @@ function kernelTable(kernels: readonly KernelReport[]): string {
     "B/s",
     "FLOP/s",
     "of the roof",
-    "weight copies",
+    "copies",
   );
   return table(
     heading,

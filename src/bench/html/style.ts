@@ -16,6 +16,6 @@ svg.chart { width: 100%; height: auto; } svg text { fill: var(--ink); font-size:
 ${Array.from({ length: 8 }, (_, index) => `.c${index} { color: var(--c${index}); }`).join(" ")}
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; margin: .5rem 0; }
 th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); } th { background: var(--band); }
-th.text, td.text { text-align: left; } td.text { white-space: normal; min-width: 9rem; }
+th.text, td.text { text-align: left; } td.text { white-space: normal; } td.text:first-child { min-width: 9rem; }
 details { margin: .8rem 0; } details > .charts { margin-top: .8rem; grid-template-columns: minmax(0, 44rem); } summary { cursor: pointer; font-weight: 600; } .note { color: var(--faint); margin: .3rem 0; }
 `.trim();
