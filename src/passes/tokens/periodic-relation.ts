@@ -2,7 +2,7 @@
  * Keys of relations that repeat along the positions, found by following them place by place: the same sets as by projection, where that
  * costs too much.
  */
-import { contains, type IntegerSet } from "../../ir/relation/integer-set.js";
+import { contains, type IntegerSet, project } from "../../ir/relation/integer-set.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
 import { attempt, spend } from "../../ir/relation/work.js";
 import type { DemandAnalysis, GroupRows } from "./demand.js";
@@ -65,14 +65,15 @@ export class PeriodicRelation {
         spend(perKey);
         return isSeen((everywhere.last - distance) % period, copy);
       });
-      // The same before every end: what is not listed repeats.
-      return joinPlaces(
+      // The same before every end: what is not listed repeats. So which end it is, is of no account.
+      const beforeEnd = joinPlaces(
         group,
         Array.from({ length: period }, (_, place) => ({
           end: this.endAt(place, 2 * period),
           rows: { ...rows, listed: 0 },
         })),
       );
+      return beforeEnd && project(beforeEnd, ["n"]);
     });
   }
 

@@ -56,6 +56,12 @@ export const evenOriginals = or(
 /** Keys that live as long again as they are old. */
 export const doubling = and(vanilla, compare(qPos, "<=", times(2, kPos)));
 
+/** Each third position is seen by other copies; two layers of it are followed place by place. */
+export const copiesInTurn = or(
+  and(compare(mod(times(2, kCopy), 5), ">=", mod(plus(kPos, qCopy), 3)), vanilla),
+  and(compare(kPos, "==", qPos), compare(kCopy, "==", qCopy)),
+);
+
 /** A model of equal layers that predicts from the last copy. */
 export const modelOf = (copies: number, predicate: Predicate, layers: number): AttentionSystem => ({
   copies,
@@ -90,6 +96,7 @@ export const systems: readonly (readonly [string, AttentionSystem])[] = [
   ["PHD-CSWA with W < K - 2", modelOf(6, phdCswa(6, 2, 4), 3)],
   ["even originals", modelOf(3, evenOriginals, 2)],
   ["layers that take turns", alternating(3, [phdSwa(3, 3), phd, phdCswa(3, 4, 5)], 5)],
+  ["copies that are seen in turn", modelOf(4, copiesInTurn, 2)],
   ["chunks that cut through positions", modelOf(4, or(phd, and(hiddenPast, sameHiddenChunk(4, 10))), 5)],
   ["layers with a window of originals between layers without", alternating(1, [vanilla, slidingWindow(3)], 4)],
 ];
