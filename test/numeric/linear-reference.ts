@@ -48,6 +48,12 @@ export function silu(x: number): number {
   return x / (1 + Math.exp(-x));
 }
 
+/** What a product leaves at a place that held `before`: see `plain`, `residual` and `swiglu`. */
+export function finished(mode: "plain" | "residual" | "pair", first: number, second: number, before: number): number {
+  if (mode === "pair") return silu(first) * second;
+  return mode === "residual" ? first + before : first;
+}
+
 /** x / sqrt(mean(x²) + epsilon), times the weight. */
 export function rmsNorm(x: readonly number[], epsilon: number, weight?: ArrayLike<number>): number[] {
   const scale = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + epsilon);

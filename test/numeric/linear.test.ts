@@ -8,13 +8,13 @@ import { skinnyColumns, skinnyLinear } from "../../src/kernels/linear/skinny.js"
 import { linearTile, tiledLinear } from "../../src/kernels/linear/tiled.js";
 import { defaultTuning, tuningValues } from "../../src/kernels/tuning.js";
 import {
+  finished,
   largestDifference,
   matrixRow,
   plain,
   randomFloats,
   residual,
   rmsNorm,
-  silu,
   stored,
   swiglu,
   withoutSubgroups,
@@ -95,8 +95,7 @@ function check(test: Case, kernel: Kernel, workgroups: (columns: number) => [num
         return matrixRow(x, weights.read, at) + (bias ? biases[at]! : 0);
       });
       const place = (test.outputRows === "packed" ? row : rowBase + row) * outputs + column;
-      expected[place] =
-        mode === "pair" ? silu(first!) * second! : mode === "residual" ? first! + before[place]! : first!;
+      expected[place] = finished(mode, first!, second!, before[place]!);
     }
   }
   expect(largestDifference(output, expected)).toBeLessThan(tolerance);

@@ -17,13 +17,13 @@ import { fragmentLength, fragmentRowBytes, scatterFragments } from "../../src/ru
 import type { Quantisation, WeightInfo } from "../../src/runtime/manifest.js";
 import { dequantiseRows, quantiseRows } from "../../src/runtime/quantise.js";
 import {
+  finished,
   largestDifference,
   matrixRow,
   plain,
   randomFloats,
   residual,
   rmsNorm,
-  silu,
   swiglu,
 } from "./linear-reference.js";
 
@@ -159,8 +159,7 @@ function check(
         return matrixRow(x, stored.read, at) + (bias ? biases[at]! : 0);
       });
       const place = (test.outputRows === "packed" ? row : rowBase + row) * outputs + column;
-      expected[place] =
-        mode === "pair" ? silu(first!) * second! : mode === "residual" ? first! + before[place]! : first!;
+      expected[place] = finished(mode, first!, second!, before[place]!);
     }
   }
   expect(largestDifference(output, expected)).toBeLessThan(tolerance);
