@@ -2,14 +2,14 @@
  * A WebGPU adapter that npm installed: SwiftShader, a Vulkan driver that computes on the CPU, and a Vulkan loader, both from the
  * package @sparticuz/chromium. They are unpacked once per user and version.
  */
-import { createHash, randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, readFile, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { brotliDecompress } from "node:zlib";
 import { NoAdapter } from "../errors.js";
+import { writeFileAtomic } from "./atomic-write.js";
 import { cacheRoots } from "./cache-roots.js";
 import { readTar } from "./tar.js";
 
@@ -65,42 +65,38 @@ async function readArchive(): Promise<Buffer> {
 }
 
 /**
- * Unpacks into `folder` unless it is there whole. Processes may do this at the same time: each fills a folder of its own, and the
- * first to rename wins.
+ * Unpacks into `folder` unless it is there whole. Processes may do this at the same time, and one may load the files while another
+ * still unpacks: each file takes its place whole, nothing is ever removed, and all write the same bytes.
  */
 async function unpackInto(folder: string, archive: Buffer): Promise<void> {
   if (await isWhole(folder)) return;
   const files = readTar(await promisify(brotliDecompress)(archive, { maxOutputLength: largestArchive }));
-  const temporary = `${folder}.${randomUUID()}.tmp`;
-  try {
-    await mkdir(temporary, { recursive: true, mode: 0o700 });
-    for (const name of wanted) {
-      const bytes = files.get(name);
-      if (bytes === undefined) throw new NoAdapter(`the software adapter's archive holds no ${name}`);
-      await writeFile(join(temporary, name), bytes);
-      await chmod(join(temporary, name), 0o700);
-    }
-    await writeFile(join(temporary, "sizes.json"), JSON.stringify(await sizesIn(temporary)));
-    await rm(folder, { recursive: true, force: true });
-    await rename(temporary, folder);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    if (!(await isWhole(folder))) throw error;
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  if (!(await isOurs(folder))) throw new Error(`${folder} belongs to another user`);
+  for (const name of wanted) {
+    const bytes = files.get(name);
+    if (bytes === undefined) throw new NoAdapter(`the software adapter's archive holds no ${name}`);
+    await writeFileAtomic(join(folder, name), bytes);
   }
+  await writeFileAtomic(join(folder, "sizes.json"), JSON.stringify(await sizesIn(folder)));
 }
 
 async function sizesIn(folder: string): Promise<readonly number[]> {
   return Promise.all(wanted.map(async (name) => (await stat(join(folder, name))).size));
 }
 
-/** Whether every file is there with the size it had when it was unpacked, by this user: what is in it gets loaded into the process. */
+/** Whether every file is there with the size it had when it was unpacked. */
 async function isWhole(folder: string): Promise<boolean> {
-  if (!existsSync(folder)) return false;
   try {
-    if ((await stat(folder)).uid !== process.getuid?.()) return false;
+    if (!(await isOurs(folder))) return false;
     const recorded = await readFile(join(folder, "sizes.json"), "utf8");
     return recorded === JSON.stringify(await sizesIn(folder));
   } catch {
     return false;
   }
+}
+
+/** What is in the folder gets loaded into the process, so it must be this user's. */
+async function isOurs(folder: string): Promise<boolean> {
+  return (await stat(folder)).uid === process.getuid?.();
 }

@@ -1,6 +1,8 @@
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readTar } from "../../../src/runtime/node/tar.js";
@@ -110,6 +112,28 @@ describe.skipIf(!softwareExists)("the software adapter that npm installed", () =
     await truncate(driver, 1000);
     expect(await search()).toEqual({ exit: 0, stdout: "true\n", stderr: "" });
     expect((await stat(driver)).size).toBe(before.size);
+  });
+
+  it("has its files at every moment of another process's unpacking", async () => {
+    const cache = join(folder, "shared-cache");
+    const search = () => inProcess(`${find} console.log(description.software)`, cache);
+    await search();
+    const [unpacked] = await readdir(join(cache, "phdc"));
+    const files = (await readdir(join(cache, "phdc", unpacked!))).map((name) => join(cache, "phdc", unpacked!, name));
+    // What a process sees that looked before the first one was done: it unpacks too.
+    await rm(files.find((path) => path.endsWith("sizes.json"))!);
+    const others = files.filter((path) => !path.endsWith("sizes.json"));
+
+    let searching = true;
+    const ending = search().finally(() => (searching = false));
+    const missed = new Set<string>();
+    while (searching) {
+      for (const path of others) if (!existsSync(path)) missed.add(path);
+      await setImmediate();
+    }
+    expect(await ending).toEqual({ exit: 0, stdout: "true\n", stderr: "" });
+    expect([...missed]).toEqual([]);
+    expect((await readdir(join(cache, "phdc", unpacked!))).length).toBe(files.length);
   });
 });
 
