@@ -7,7 +7,7 @@
 import { execFile } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -106,11 +106,15 @@ async function built(
   let problem: unknown;
   for (const root of cacheRoots()) {
     const target = join(root, "phdc", `emulated-${name}-${key}.so`);
-    if (await isOurs(target)) return target;
+    if (await isOurs(target)) {
+      await markUsed(target);
+      return target;
+    }
     try {
       await mkdir(dirname(target), { recursive: true, mode: 0o700 });
-      await writeFile(`${target}.${process.pid}.try`, "");
-      await rm(`${target}.${process.pid}.try`);
+      const trial = `${target}.${randomUUID()}.try`;
+      await writeFile(trial, "");
+      await rm(trial);
     } catch (error) {
       problem = error;
       continue;
@@ -125,9 +129,23 @@ async function built(
   });
 }
 
-const keptMilliseconds = 30 * 24 * 60 * 60 * 1000;
+const dayMilliseconds = 24 * 60 * 60 * 1000;
+const keptMilliseconds = 30 * dayMilliseconds;
 
-/** Removes what was compiled more than a month ago: texts change with every version, and what is still needed is soon made again. */
+/**
+ * Makes what is used as young as it was when it was compiled, so that no other process takes it for forgotten and removes it before it is
+ * loaded. Once a day is enough.
+ */
+async function markUsed(path: string): Promise<void> {
+  const now = new Date();
+  try {
+    if (now.getTime() - (await stat(path)).mtimeMs > dayMilliseconds) await utimes(path, now, now);
+  } catch {
+    // A cache that cannot be written is not tidied up either.
+  }
+}
+
+/** Removes what was used last more than a month ago: texts change with every version, and what is still needed is soon made again. */
 async function forgetOld(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!/^emulated-.*\.so/.test(name)) continue;
