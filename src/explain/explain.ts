@@ -9,7 +9,7 @@ import { countRows } from "../passes/tokens/row-set.js";
 import type { Manifest } from "../runtime/manifest.js";
 import { layersOf, packedShape } from "../runtime/packing.js";
 import { elementBytes, storesOf } from "../runtime/shape.js";
-import { describeSpan } from "../source/source-file.js";
+import { describeSpan, textOfSpan } from "../source/source-file.js";
 import { describeLayout } from "./describe-layout.js";
 import { ModelWork } from "./model-work.js";
 import { type LayerRows, type Plan, planOfPaper, planOfProgram, planOfRepetition, planWithoutCopies } from "./plans.js";
@@ -146,8 +146,7 @@ function wherefrom({ graph, facts }: Program, layer: number, file: string | unde
   const which = facts.system.layers[layer];
   const origin = which === undefined ? undefined : graph.attends[which]!.origin;
   if (origin === undefined || file === undefined || file === origin.file.name) return "";
-  const text = origin.file.text.slice(origin.start, origin.end).replaceAll(/\s+/g, " ");
-  return `; it comes from \`${text}\` (${describeSpan(origin)})`;
+  return `; it comes from \`${textOfSpan(origin)}\` (${describeSpan(origin)})`;
 }
 
 /** Bytes of one key and its value, per layer. */

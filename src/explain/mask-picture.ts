@@ -8,10 +8,11 @@ import { printPredicate } from "../ir/relation/print-predicate.js";
 import type { KeyGroup } from "../passes/tokens/group-tokens.js";
 import { keepsToken } from "../passes/tokens/keeps-token.js";
 import { groupOf } from "../runtime/key-group.js";
+import { textOfSpan } from "../source/source-file.js";
 import { describeLayout } from "./describe-layout.js";
 
 /** Queries and keys on a side of a tile, as far as their group reaches. */
-export const tileSide = 8;
+const tileSide = 8;
 
 /** A rectangle of the mask, ends exclusive, in places of the order. */
 export interface MaskTile {
@@ -74,7 +75,7 @@ export function maskPictures({ graph, facts }: Program, n: number): MaskPicture[
 
 function writtenAs({ origin, stated, predicate }: Attend): string {
   if (origin === undefined) return printPredicate(stated ?? predicate);
-  return origin.file.text.slice(origin.start, origin.end).replaceAll(/\s+/g, " ");
+  return textOfSpan(origin);
 }
 
 function tokensOf(groups: readonly Omit<KeyGroup, "name">[], n: number) {

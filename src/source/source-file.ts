@@ -31,6 +31,17 @@ export function describeSpan(span: Span): string {
   return `${span.file.name}:${line}:${column}`;
 }
 
+/** What stands at a span, on one line: line breaks and indentation become single spaces. */
+export function textOfSpan({ file, start, end }: Span): string {
+  return file.text.slice(start, end).replaceAll(/\s+/g, " ");
+}
+
+/** The text of a span, short enough to stand in a sentence. */
+export function excerpt(span: Span): string {
+  const text = textOfSpan(span);
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
 /** The smallest span that holds both; both must lie in the same file. */
 export function joinSpans(first: Span, last: Span): Span {
   return { file: first.file, start: Math.min(first.start, last.start), end: Math.max(first.end, last.end) };

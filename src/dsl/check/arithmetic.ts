@@ -1,13 +1,13 @@
 /** Operators on numbers, strings and truth values that are known when the model is compiled. */
 import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
+import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
 import { compareNumbers } from "../../ir/relation/predicate.js";
-import type { Span } from "../../source/source-file.js";
+import { excerpt, type Span } from "../../source/source-file.js";
 import type { Binary, BinaryOperator, ComparisonOperator } from "../ast/nodes.js";
 import { type Context, callLabels } from "./context.js";
 import { addSizes, multiplySizes, opaqueSize, type Size } from "./size.js";
-import { textOf } from "./terms.js";
-import { failed, type Value } from "./values.js";
+import { describeValue, failed, type Value } from "./values.js";
 
 export function isComparison(operator: BinaryOperator): operator is ComparisonOperator {
   return ["==", "!=", "<", "<=", ">", ">="].includes(operator);
@@ -84,11 +84,19 @@ export function layerOperation(
 }
 
 export function reportTooLarge(span: Span, context: Context): Value {
-  context.state.report(paramDiagnostics.numberTooLarge({ text: textOf(span) }, label(span), ...callLabels(context)));
+  context.state.report(paramDiagnostics.numberTooLarge({ text: excerpt(span) }, label(span), ...callLabels(context)));
   return failed;
 }
 
-function reportDivision(node: Binary, value: number, context: Context): Value {
+/** Operands that the operator has no meaning for. */
+export function reportOperands(node: Binary, left: Value, right: Value, context: Context, hint?: string): Value {
+  const report = { operator: node.operator, left: describeValue(left), right: describeValue(right), hint };
+  context.state.report(shapeDiagnostics.wrongOperand(report, label(node.operatorSpan), ...callLabels(context)));
+  return failed;
+}
+
+/** Division by a `value` that is not positive. */
+export function reportDivision(node: Binary, value: number, context: Context): Value {
   const report = { operator: node.operator, value };
   context.state.report(paramDiagnostics.divisionByZero(report, label(node.right.span), ...callLabels(context)));
   return failed;

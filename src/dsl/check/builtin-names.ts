@@ -1,6 +1,6 @@
 /** The names that the language itself gives a meaning; nothing else may be defined under them. */
 
-export const tensorBuiltins = [
+const tensorBuiltins = [
   "embed",
   "repeat",
   "linear",

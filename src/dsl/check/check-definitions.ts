@@ -10,7 +10,7 @@ import { nearestName } from "../../diagnostics/suggest.js";
 import type { Block, Definition, Expression, FileNode, ModelDeclaration, Name, TypeNode } from "../ast/nodes.js";
 import { builtinNames } from "./builtin-names.js";
 import type { CheckState } from "./context.js";
-import type { Definitions } from "./definitions.js";
+import { type Definitions, reportTwice } from "./definitions.js";
 
 /** Names that mean something everywhere. */
 const everywhere = ["K", "pi", "tokens", "positions"];
@@ -60,10 +60,7 @@ class NameWalker {
     const seen = new Map<string, Name>();
     for (const param of params) {
       const before = seen.get(param.text);
-      if (before !== undefined) {
-        const labels = [label(param.span, "declared again"), label(before.span, "declared here")];
-        this.state.report(nameDiagnostics.definedTwice({ name: param.text }, ...labels));
-      }
+      if (before !== undefined) reportTwice(param, before, this.state);
       seen.set(param.text, param);
       known.add(param.text);
     }

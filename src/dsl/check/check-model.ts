@@ -72,7 +72,7 @@ function checkFile(file: FileNode, state: CheckState, options: CheckOptions): Ch
 }
 
 /** What every text sees. `K` is added once it is known. */
-export function globalScope(): Scope {
+function globalScope(): Scope {
   const scope = new Scope();
   scope.declare("tokens", { value: { kind: "axis", name: "tokens" }, mutable: false });
   scope.declare("positions", { value: { kind: "axis", name: "positions" }, mutable: false });

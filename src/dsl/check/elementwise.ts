@@ -4,11 +4,12 @@ import { label } from "../../diagnostics/define.js";
 import { InternalError } from "../../diagnostics/diagnostic.js";
 import type { Span } from "../../source/source-file.js";
 import type { Binary, Unary } from "../ast/nodes.js";
+import { reportOperands } from "./arithmetic.js";
 import type { BodyBuilder } from "./body-builder.js";
 import type { BinaryOp, CheckedOp } from "./checked-model.js";
 import { type Context, callLabels } from "./context.js";
 import { compareTypes, reportMismatch } from "./shapes.js";
-import { describeValue, failed, type Value } from "./values.js";
+import { failed, numberOf, type Value } from "./values.js";
 
 export function bodyOf(context: Context): BodyBuilder {
   if (context.body === undefined) throw new InternalError("a tensor outside of `forward`");
@@ -30,12 +31,13 @@ const functions: Readonly<Partial<Record<string, BinaryOp["function"]>>> = {
 export function tensorArithmetic(node: Binary, left: Value, right: Value, context: Context): Value {
   if (left.kind === "tensor" && right.kind === "tensor") {
     const name = functions[node.operator];
+    const hint = node.operator === "/" ? "Tensors are added, subtracted and multiplied." : undefined;
     return name === undefined || left.op.type.element === "int" || right.op.type.element === "int"
-      ? reportOperands(node, left, right, context)
+      ? reportOperands(node, left, right, context, hint)
       : combine(node, name, { op: left.op, span: node.left.span }, { op: right.op, span: node.right.span }, context);
   }
   const [tensor, scalar] = left.kind === "tensor" ? [left, right] : [right, left];
-  const number = scalar.kind === "int" ? scalar.size.value : scalar.kind === "real" ? scalar.value : undefined;
+  const number = numberOf(scalar);
   if (scalar.kind === "layer-int") {
     const what = "The factor of a tensor";
     context.state.report(shapeDiagnostics.dependsOnLayer({ what }, label(node.span), ...callLabels(context)));
@@ -120,12 +122,4 @@ function combineVector(
 
 export function tensorNegation(node: Unary, op: CheckedOp, context: Context): Value {
   return tensorValue({ kind: "unary", function: "negate", input: op, type: op.type, span: node.span }, context);
-}
-
-function reportOperands(node: Binary, left: Value, right: Value, context: Context): Value {
-  const bothTensors = left.kind === "tensor" && right.kind === "tensor";
-  const hint = bothTensors && node.operator === "/" ? "Tensors are added, subtracted and multiplied." : undefined;
-  const report = { operator: node.operator, left: describeValue(left), right: describeValue(right), hint };
-  context.state.report(shapeDiagnostics.wrongOperand(report, label(node.operatorSpan), ...callLabels(context)));
-  return failed;
 }

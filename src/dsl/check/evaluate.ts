@@ -10,8 +10,9 @@ import { label } from "../../diagnostics/define.js";
 import { unreachable } from "../../diagnostics/diagnostic.js";
 import { nearestName } from "../../diagnostics/suggest.js";
 import { compareNumbers } from "../../ir/relation/predicate.js";
+import { excerpt } from "../../source/source-file.js";
 import type { Binary, Conditional, Expression, Member, NameReference, Unary } from "../ast/nodes.js";
-import { integerArithmetic, isComparison, layerOperation, realArithmetic } from "./arithmetic.js";
+import { integerArithmetic, isComparison, layerOperation, realArithmetic, reportOperands } from "./arithmetic.js";
 import { evaluateCall } from "./calls.js";
 import { type Context, callLabels } from "./context.js";
 import { tensorArithmetic, tensorNegation } from "./elementwise.js";
@@ -23,10 +24,9 @@ import {
   scaleTerm,
   termArithmetic,
   termComparison,
-  textOf,
   toPredicate,
 } from "./terms.js";
-import { describeKind, describeValue, failed, intValue, type Value } from "./values.js";
+import { describeKind, describeValue, failed, intValue, numberOf, type Value } from "./values.js";
 import { evaluateWeight } from "./weights.js";
 
 export function evaluate(expression: Expression, context: Context): Value {
@@ -187,7 +187,7 @@ function evaluateBinary(node: Binary, context: Context): Value {
       leftValues !== undefined && rightValues !== undefined && node.operator !== "/" && node.operator !== "^";
     return known ? layerOperation(node, leftValues, rightValues, context) : reportOperands(node, left, right, context);
   }
-  const [leftNumber, rightNumber] = [toNumber(left), toNumber(right)];
+  const [leftNumber, rightNumber] = [numberOf(left), numberOf(right)];
   if (leftNumber !== undefined && rightNumber !== undefined) {
     if (comparison) return { kind: "bool", value: compareNumbers(node.operator, leftNumber, rightNumber) };
     if (left.kind === "int" && right.kind === "int" && node.operator !== "/" && node.operator !== "^") {
@@ -203,18 +203,6 @@ function evaluateBinary(node: Binary, context: Context): Value {
     return { kind: "bool", value: (left.value === right.value) === (node.operator === "==") };
   }
   return reportOperands(node, left, right, context);
-}
-
-function toNumber(value: Value): number | undefined {
-  if (value.kind === "int") return value.size.value;
-  return value.kind === "real" ? value.value : undefined;
-}
-
-function reportOperands(node: Binary, left: Value, right: Value, context: Context, hint?: string): Value {
-  const report = { operator: node.operator, left: describeValue(left), right: describeValue(right), hint };
-  const place = label(node.operatorSpan);
-  context.state.report(shapeDiagnostics.wrongOperand(report, place, ...callLabels(context)));
-  return failed;
 }
 
 function evaluateConditional(node: Conditional, context: Context): Value {
@@ -237,7 +225,7 @@ export function decide(condition: Expression, context: Context): boolean | undef
     case "layer-bool": {
       const { layer } = context;
       if (layer === undefined) return undefined;
-      layer.decisions.push({ values: value.values, text: textOf(condition.span) });
+      layer.decisions.push({ values: value.values, text: excerpt(condition.span) });
       return value.values[layer.representative];
     }
     case "failed":

@@ -2,6 +2,7 @@
 import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
+import { textOfSpan } from "../../source/source-file.js";
 import type { Forward } from "../ast/nodes.js";
 import type { CheckedOp, TensorType } from "./checked-model.js";
 import type { Context } from "./context.js";
@@ -51,7 +52,7 @@ function checkSignature(node: Forward, context: Context): TensorType | undefined
     input.dims[0]!.kind === "name" &&
     input.dims[0]!.text === "positions";
   if (!isIds) {
-    const report = { what: "The argument", expected: "[positions] int", found: spelled(input.span) };
+    const report = { what: "The argument", expected: "[positions] int", found: textOfSpan(input.span) };
     context.state.report(shapeDiagnostics.forwardSignature(report, label(input.span)));
   }
   const { result } = node;
@@ -66,13 +67,9 @@ function checkSignature(node: Forward, context: Context): TensorType | undefined
     positions.name === "positions" &&
     vocab?.kind === "size";
   if (isLogits) return isIds ? { element: "float", dims: [positions, vocab] } : undefined;
-  const report = { what: "The result", expected: "[positions, vocab]", found: spelled(result.span) };
+  const report = { what: "The result", expected: "[positions, vocab]", found: textOfSpan(result.span) };
   context.state.report(shapeDiagnostics.forwardSignature(report, label(result.span)));
   return undefined;
-}
-
-function spelled({ file, start, end }: Forward["span"]): string {
-  return file.text.slice(start, end);
 }
 
 function checkOutcome(

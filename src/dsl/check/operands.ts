@@ -8,7 +8,7 @@ import type { CheckedOp, Dim } from "./checked-model.js";
 import { type Context, callLabels } from "./context.js";
 import { compareTypes, reportMismatch } from "./shapes.js";
 import type { Size } from "./size.js";
-import { describeValue, printType } from "./values.js";
+import { describeValue, numberOf, printType } from "./values.js";
 import { longestDimension } from "./weights.js";
 
 /** Reports at an argument. */
@@ -57,8 +57,8 @@ export function positiveInt(args: Args, name: string, context: Context): Size | 
 
 export function realArgument(args: Args, name: string, context: Context): number | undefined {
   const { value } = args.get(name)!;
-  if (value.kind === "real") return value.value;
-  if (value.kind === "int") return value.size.value;
+  const number = numberOf(value);
+  if (number !== undefined) return number;
   reportAt(args, name, context, (...labels) =>
     shapeDiagnostics.wrongType({ expected: "a real number", found: describeValue(value) }, ...labels),
   );

@@ -6,7 +6,7 @@
  */
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
-import type { Span } from "../../source/source-file.js";
+import { type Span, textOfSpan } from "../../source/source-file.js";
 import type { Expression, FunctionDefinition, TensorTypeNode, TypeNode } from "../ast/nodes.js";
 import type { Dim, TensorType } from "./checked-model.js";
 import { type Context, callLabels } from "./context.js";
@@ -110,7 +110,7 @@ function checkTensor(
   const worst = mismatches.find((mismatch) => mismatch.kind !== "accident") ?? mismatches[0];
   if (worst === undefined) return value;
   if (rankDiffers) {
-    const report = { what, expected: textOfType(type), found: describeValue(value) };
+    const report = { what, expected: `\`${textOfSpan(type.span)}\``, found: describeValue(value) };
     const labels = [label(placed.span), label(type.span, "declared here"), ...callLabels(context)];
     context.state.report(shapeDiagnostics.wrongRank(report, ...labels));
     return undefined;
@@ -120,10 +120,6 @@ function checkTensor(
     found: { type: found, span: placed.span },
   });
   return undefined;
-}
-
-function textOfType(type: TypeNode): string {
-  return `\`${type.span.file.text.slice(type.span.start, type.span.end).replaceAll(/\s+/g, " ")}\``;
 }
 
 function dimValue(dim: Dim): Value {

@@ -3,13 +3,13 @@ import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
 import { nearestName } from "../../diagnostics/suggest.js";
+import { excerpt } from "../../source/source-file.js";
 import type { Expression, ModelDeclaration, ParamDeclaration, Requirement } from "../ast/nodes.js";
 import type { CheckedParam } from "./checked-model.js";
 import type { Context } from "./context.js";
 import { reportTwice } from "./definitions.js";
 import { evaluate } from "./evaluate.js";
 import { symbolSize } from "./size.js";
-import { textOf } from "./terms.js";
 import { describeValue, failed, type Value } from "./values.js";
 
 /** Values that override defaults, as text or as numbers: `{ K: "4", theta: 500000 }`. */
@@ -147,7 +147,7 @@ export function checkRequirement(requirement: Requirement, context: Context): vo
   }
   const values = [...mentionedParams(condition, context)].map(([name, plain]) => `${name} = ${plain}`).join(", ");
   context.state.report(
-    paramDiagnostics.requirementFails({ condition: textOf(condition.span), values }, label(condition.span)),
+    paramDiagnostics.requirementFails({ condition: excerpt(condition.span), values }, label(condition.span)),
   );
 }
 

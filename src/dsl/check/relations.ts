@@ -4,14 +4,14 @@ import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
 import type { Term } from "../../ir/relation/predicate.js";
-import type { Span } from "../../source/source-file.js";
+import { excerpt, type Span } from "../../source/source-file.js";
 import type { AttendDeclaration, RotateDeclaration } from "../ast/nodes.js";
 import type { CheckedAttend } from "./checked-model.js";
 import { type Context, callLabels, type Rotation } from "./context.js";
 import { evaluate } from "./evaluate.js";
 import { Scope } from "./scope.js";
-import { predicateSize, textOf, toPredicate, toTerm } from "./terms.js";
-import { describeValue, intValue } from "./values.js";
+import { predicateSize, toPredicate, toTerm } from "./terms.js";
+import { describeValue, intValue, numberOf } from "./values.js";
 
 /** Comparisons and connectives of one predicate, after rules are expanded. */
 const largestPredicate = 2000;
@@ -48,7 +48,7 @@ export function evaluateAttend(node: AttendDeclaration, context: Context): Check
   }
   const largest = largestIn(predicate, node.predicate.span);
   if (Math.abs(largest.value) > largestConstant) {
-    const what = `A number in \`${textOf(largest.span)}\``;
+    const what = `A number in \`${excerpt(largest.span)}\``;
     const hint =
       "No sequence is as long: leave out a bound that nothing reaches, and make factors smaller on both sides.";
     const report = { what, value: largest.value, least: -largestConstant, most: largestConstant, hint };
@@ -113,7 +113,7 @@ function findMixing(term: Term): Term | undefined {
   }
 }
 
-export function mentions(term: Term, coordinate: "q.pos" | "q.copy"): boolean {
+function mentions(term: Term, coordinate: "q.pos" | "q.copy"): boolean {
   switch (term.kind) {
     case "coordinate":
       return term.name === coordinate;
@@ -141,7 +141,7 @@ function computeFrequencies(node: RotateDeclaration, width: number, context: Con
     scope.declare(declared.name.text, { value: intValue(pair), mutable: false, span: declared.name.span });
     const value = evaluate(declared.frequency, { ...context, scope });
     if (value.kind === "failed") return undefined;
-    const frequency = value.kind === "real" ? value.value : value.kind === "int" ? value.size.value : undefined;
+    const frequency = numberOf(value);
     if (frequency === undefined) {
       const report = { expected: "a real number", found: describeValue(value) };
       const labels = [label(declared.frequency.span), ...callLabels(context)];

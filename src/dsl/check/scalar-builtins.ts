@@ -1,21 +1,21 @@
 /** Functions of numbers that are known when the model is compiled. */
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
+import { excerpt } from "../../source/source-file.js";
 import type { Call } from "../ast/nodes.js";
 import { reportTooLarge } from "./arithmetic.js";
 import type { ScalarBuiltin } from "./builtin-names.js";
-import type { Arg, Args } from "./builtins.js";
+import type { Args } from "./builtins.js";
 import { type Context, callLabels } from "./context.js";
-import { textOf } from "./terms.js";
-import { describeValue, failed, intValue, type Value } from "./values.js";
+import { describeValue, failed, intValue, numberOf, type Value } from "./values.js";
 
 export function applyScalarBuiltin(node: Call, name: ScalarBuiltin, args: Args, context: Context): Value {
   const given = [...args.values()];
   const numbers: number[] = [];
   for (const arg of given) {
-    const number = toNumber(arg);
+    const number = numberOf(arg.value);
     if (number === undefined && arg.value.kind === "term") {
-      const report = { name, text: textOf(node.span), argument: textOf(arg.node.span) };
+      const report = { name, text: excerpt(node.span), argument: excerpt(arg.node.span) };
       const labels = [label(node.span), label(arg.node.span, "depends on tokens"), ...callLabels(context)];
       context.state.report(shapeDiagnostics.functionOfToken(report, ...labels));
       return failed;
@@ -33,11 +33,6 @@ export function applyScalarBuiltin(node: Call, name: ScalarBuiltin, args: Args, 
   const isInteger =
     ["floor", "ceil", "min", "max", "abs"].includes(name) && staysInteger && Number.isSafeInteger(value);
   return isInteger ? intValue(value) : { kind: "real", value };
-}
-
-function toNumber({ value }: Arg): number | undefined {
-  if (value.kind === "int") return value.size.value;
-  return value.kind === "real" ? value.value : undefined;
 }
 
 function compute(name: ScalarBuiltin, numbers: readonly number[]): number {

@@ -51,7 +51,8 @@ export function reportMismatch(
   context: Context,
   places: {
     readonly expected: TypedPlace;
-    readonly found: TypedPlace /** If not that place's own type. */;
+    readonly found: TypedPlace;
+    /** The type that would suit, where it is not that of `expected` itself. */
     readonly wanted?: TensorType;
   },
 ): void {

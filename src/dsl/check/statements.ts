@@ -148,12 +148,10 @@ function runAssignment(statement: Assignment, context: Context): void {
 function increase(statement: Assignment, before: Value, context: Context): Value {
   const { name, value, span } = statement;
   const left = { kind: "name", text: name.text, span: name.span } as const;
-  if (before.kind !== "tensor") {
-    return evaluate({ kind: "binary", operator: "+", operatorSpan: span, left, right: value, span }, context);
-  }
+  const sum = { kind: "binary", operator: "+", operatorSpan: span, left, right: value, span } as const;
+  if (before.kind !== "tensor") return evaluate(sum, context);
   const added = evaluate(value, context);
   if (added.kind === "failed") return failed;
-  const sum = { kind: "binary", operator: "+", operatorSpan: span, left, right: value, span } as const;
   return tensorArithmetic(sum, before, added, context);
 }
 

@@ -11,7 +11,7 @@ import type { Call } from "../ast/nodes.js";
 import { applyAttention, applyRope } from "./attention-builtins.js";
 import type { TensorBuiltin } from "./builtin-names.js";
 import type { Args } from "./builtins.js";
-import type { CheckedOp, TensorType, UnaryOp } from "./checked-model.js";
+import type { CheckedOp, Dim, TensorType, UnaryOp } from "./checked-model.js";
 import { type Context, callLabels } from "./context.js";
 import { tensorValue } from "./elementwise.js";
 import { positiveInt, realArgument, reportAt, requireRank, requireVector, tensorArgument } from "./operands.js";
@@ -90,7 +90,7 @@ function linear(node: Call, args: Args, context: Context): CheckedOp | undefined
   const weight = tensorArgument(args, "weight", context);
   if (input === undefined || weight === undefined) return undefined;
   if (!requireRank(args, "weight", 2, "[out, in]", context)) return undefined;
-  const [out, inner] = weight.type.dims as [TensorType["dims"][number], TensorType["dims"][number]];
+  const [out, inner] = weight.type.dims as readonly [Dim, Dim];
   const last = input.type.dims.at(-1)!;
   const expected: TensorType = { element: "float", dims: [...input.type.dims.slice(0, -1), inner] };
   const mismatch = compareTypes(expected, input.type, context.state.equations);

@@ -3,12 +3,12 @@
  *
  * Constants fold while the predicate is built, so a rule under parameters that switch it off leaves nothing behind.
  */
-import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
 import type { Comparison, Predicate, Term } from "../../ir/relation/predicate.js";
-import type { Span } from "../../source/source-file.js";
+import { excerpt, type Span } from "../../source/source-file.js";
 import type { Binary } from "../ast/nodes.js";
+import { reportDivision } from "./arithmetic.js";
 import { type Context, callLabels } from "./context.js";
 import { describeKind, failed, type Value, type ValueOf } from "./values.js";
 
@@ -62,7 +62,7 @@ export function termArithmetic(node: Binary, left: Value, right: Value, context:
     case "*": {
       if (leftTerm.kind === "constant") return termValue(scaleTerm(leftTerm.value, rightTerm, span));
       if (rightTerm.kind === "constant") return termValue(scaleTerm(rightTerm.value, leftTerm, span));
-      const texts = { left: textOf(node.left.span), right: textOf(node.right.span) };
+      const texts = { left: excerpt(node.left.span), right: excerpt(node.right.span) };
       context.state.report(
         shapeDiagnostics.nonLinear(
           texts,
@@ -83,15 +83,11 @@ export function termArithmetic(node: Binary, left: Value, right: Value, context:
 
 function divideTerm(node: Binary, operator: "div" | "mod", left: Term, right: Term, context: Context): Value {
   if (right.kind !== "constant") {
-    const report = { operator, divisor: textOf(node.right.span) };
+    const report = { operator, divisor: excerpt(node.right.span) };
     context.state.report(shapeDiagnostics.divisorDependsOnToken(report, label(node.right.span)));
     return failed;
   }
-  if (right.value <= 0) {
-    const report = { operator, value: right.value };
-    context.state.report(paramDiagnostics.divisionByZero(report, label(node.right.span), ...callLabels(context)));
-    return failed;
-  }
+  if (right.value <= 0) return reportDivision(node, right.value, context);
   return termValue({ kind: operator, term: left, divisor: right.value, span: node.span });
 }
 
@@ -152,9 +148,4 @@ export function predicateSize(predicate: Predicate): number {
 
 function termValue(term: Term): Value {
   return { kind: "term", term };
-}
-
-export function textOf(span: Span): string {
-  const text = span.file.text.slice(span.start, span.end).replaceAll(/\s+/g, " ");
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
 }

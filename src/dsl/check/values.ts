@@ -29,6 +29,12 @@ export function intValue(value: number): Value {
   return { kind: "int", size: constantSize(value) };
 }
 
+/** The number that a value is, where it is one and the same in every layer and for every token. */
+export function numberOf(value: Value): number | undefined {
+  if (value.kind === "int") return value.size.value;
+  return value.kind === "real" ? value.value : undefined;
+}
+
 const kindNames: Readonly<Record<Value["kind"], string>> = {
   tensor: "a tensor",
   int: "an integer",
@@ -48,7 +54,7 @@ export function describeKind(kind: Value["kind"]): string {
   return kindNames[kind];
 }
 
-/** `a tensor [tokens, dim]`, `the integer 4`. */
+/** `a tensor [tokens, dim]`, `an integer`. */
 export function describeValue(value: Value): string {
   return value.kind === "tensor" ? `a tensor ${printType(value.op.type)}` : describeKind(value.kind);
 }
@@ -60,11 +66,6 @@ export function printDim(dim: Dim): string {
 /** `[tokens, heads * head_dim]`. */
 export function printType(type: TensorType): string {
   return `[${type.dims.map(printDim).join(", ")}]${type.element === "int" ? " int" : ""}`;
-}
-
-/** `[tokens, 128]`: with numbers for the names, where the numbers are the point. */
-export function printTypeValues(type: TensorType): string {
-  return `[${type.dims.map((dim) => (dim.kind === "axis" ? dim.name : dim.size.value)).join(", ")}]`;
 }
 
 export function sizeDim(size: Size): Dim {

@@ -23,15 +23,15 @@ export function evaluateWeight(node: WeightReference, context: Context): Value {
   }
   const name = fillTemplate(node.template, context);
   const dims = node.shape.map((dim) => evaluateWeightDim(dim, context));
-  if (name === undefined || dims.includes(undefined)) return failed;
-  const elements = (dims as Dim[]).reduce((product, dim) => product * (dim.kind === "size" ? dim.size.value : 1), 1);
+  if (name === undefined || !dims.every((dim) => dim !== undefined)) return failed;
+  const elements = dims.reduce((product, dim) => product * (dim.kind === "size" ? dim.size.value : 1), 1);
   if (!Number.isSafeInteger(elements)) {
-    const text = (dims as Dim[]).map(printDim).join(" * ");
+    const text = dims.map(printDim).join(" * ");
     state.report(paramDiagnostics.numberTooLarge({ text }, label(node.span), ...callLabels(context)));
     return failed;
   }
   const tensor = context.prefix + name + (node.form === "tensor" ? "" : `.${node.form}`);
-  const type: TensorType = { element: "float", dims: dims as Dim[] };
+  const type: TensorType = { element: "float", dims };
   const before = body.findWeight(tensor);
   if (before === undefined)
     return { kind: "tensor", op: body.addWeight({ kind: "weight", tensor, type, span: node.span }) };
