@@ -128,11 +128,13 @@ export class Poison {
     return buffer === undefined ? [] : this.#fillRange(buffer, 0, buffer.size);
   }
 
+  /** The words that lie in a range as a whole: devices copy nothing smaller, and keys in halves may begin and end within one. */
   #fillRange(target: DeviceBuffer, offset: number, bytes: number): Command[] {
     const commands: Command[] = [];
-    for (let at = 0; at < bytes; at += blockBytes) {
-      const length = Math.min(blockBytes, bytes - at);
-      commands.push({ kind: "copy", source: this.#block, target, offset: offset + at, bytes: length });
+    const first = Math.ceil(offset / 4) * 4;
+    const end = Math.floor((offset + bytes) / 4) * 4;
+    for (let at = first; at < end; at += blockBytes) {
+      commands.push({ kind: "copy", source: this.#block, target, offset: at, bytes: Math.min(blockBytes, end - at) });
     }
     return commands;
   }

@@ -107,10 +107,12 @@ export class Poison {
     for (const { name, purpose } of this.shape.buffers) if (purposes.includes(purpose)) this.fill(name);
   }
 
+  /** Keys in halves may begin and end within a word. */
   private fill(name: string, offset = 0, bytes?: number): void {
     const memory = this.memory(name);
-    const words = new Float32Array(memory, offset, Math.floor((bytes ?? memory.byteLength - offset) / 4));
-    words.fill(this.value);
+    const halves = new Uint16Array(memory, offset, Math.floor((bytes ?? memory.byteLength - offset) / 2));
+    const ofValue = new Uint16Array(Float32Array.of(this.value).buffer);
+    for (let at = 0; at < halves.length; at++) halves[at] = ofValue[(offset / 2 + at) % 2]!;
   }
 }
 
