@@ -23,7 +23,7 @@ import type { Manifest, Quantisation } from "./runtime/manifest.js";
 import { completeManifest } from "./schedule/complete-manifest.js";
 import { scheduleFacts } from "./schedule/facts.js";
 import { type PackageText, type PrintedKernel, printKernel } from "./schedule/kernel-info.js";
-import { contextWarning } from "./schedule/longest-context.js";
+import { contextError, contextWarning } from "./schedule/longest-context.js";
 import { schedule } from "./schedule/schedule.js";
 import type { SourceFile } from "./source/source-file.js";
 import { generator } from "./version.js";
@@ -98,6 +98,8 @@ export function compileSource(source: SourceFile, options: CompileOptions): Comp
     for (const { warning } of facts.retention.flat()) if (warning !== undefined) addOnce(collector, warning);
     if (facts.approximation !== undefined) addOnce(collector, facts.approximation);
 
+    const tooLarge = contextError(graph);
+    if (tooLarge !== undefined) throw new DiagnosticError([tooLarge]);
     const scheduled = timed("schedule", () =>
       schedule(graph, scheduleFacts(facts, graph), { capabilities, ...options }),
     );

@@ -1,13 +1,16 @@
 /** Everything about a checkpoint that does not fit a model, with the place where the model declares each tensor. */
 import type { Program } from "../compile.js";
+import { usageDiagnostics } from "../diagnostics/catalogue-usage.js";
 import { label } from "../diagnostics/define.js";
 import { type Diagnostic, DiagnosticError } from "../diagnostics/diagnostic.js";
 import { diagnosticOf } from "../diagnostics/from-error.js";
 import { eachOp } from "../ir/graph/walk.js";
 import type { Checkpoint } from "../runtime/checkpoint.js";
 import type { WeightsError } from "../runtime/errors.js";
-import { findMisfits, planWeights, tensorName } from "../runtime/packing.js";
+import { findMisfits, placementsOf, planWeights, tensorName } from "../runtime/packing.js";
 import type { Span } from "../source/source-file.js";
+import { printDiagnostics } from "./report.js";
+import type { Terminal } from "./terminal.js";
 
 /** Fit is a matter of names, shapes and types; whether a device has room is found out later. */
 const unlimited = {
@@ -32,6 +35,18 @@ export function assertWeightsFit(program: Program, checkpoint: Checkpoint): void
       return withCount(diagnosticOf(first!, ...labels), others.length);
     }),
   );
+}
+
+/** Tables that checkpoints of older libraries carry beside the weights; what they hold follows from the configuration. */
+const derivedTensor = /\.rotary_emb\.inv_freq$/;
+
+/** A warning where a checkpoint has tensors that the model leaves out: layers or biases that it lacks, perhaps. */
+export function warnAboutUnread(terminal: Terminal, folder: string, program: Program, checkpoint: Checkpoint): void {
+  const read = placementsOf(planWeights(program.manifest, unlimited), checkpoint);
+  const unread = [...checkpoint.tensors.keys()].filter((name) => !read.has(name) && !derivedTensor.test(name));
+  const [first] = unread;
+  if (first === undefined) return;
+  printDiagnostics(terminal, [usageDiagnostics.tensorsUnread({ folder, first, count: unread.length })]);
 }
 
 function withCount(diagnostic: Diagnostic, others: number): Diagnostic {

@@ -50,6 +50,11 @@ async function chooseBest(terminal: Terminal, dtype: DtypeName): Promise<ChosenD
       reasons.push(error.message);
     }
   }
+  if (dtype !== "auto" && dtype !== "f32") {
+    throw new NoAdapter(`--dtype ${dtype} needs a GPU: ${reasons.join("; ")}`, {
+      hint: "`phdc doctor` shows which devices there are. --dtype f32 runs on any.",
+    });
+  }
   const chosen = chooseCpu(dtype);
   terminal.err(`Running on ${chosen.name}: ${reasons.join("; ")}\n`);
   return chosen;

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { usageDiagnostics } from "../diagnostics/catalogue-usage.js";
 import { DiagnosticError } from "../diagnostics/diagnostic.js";
+import { systemReason } from "../runtime/node/system-reason.js";
 import type { SourceFile } from "../source/source-file.js";
 import type { Terminal } from "./terminal.js";
 
@@ -25,19 +26,12 @@ export function unreadable(path: string, error: unknown): DiagnosticError {
 }
 
 function describeReason(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code;
-  switch (code) {
+  switch ((error as NodeJS.ErrnoException).code) {
     case "ENOENT":
       return "there is no such file";
-    case "EISDIR":
-      return "it is a folder";
-    case "ENOTDIR":
-      return "a part of its path is no folder";
-    case "EACCES":
-      return "permission denied";
     case "ERR_ENCODING_INVALID_ENCODED_DATA":
       return "it is not UTF-8 text";
     default:
-      return code ?? (error as Error).message;
+      return systemReason(error);
   }
 }

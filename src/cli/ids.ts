@@ -6,20 +6,26 @@ import { memorySource } from "../runtime/byte-source.js";
 import { openSafetensors } from "../runtime/checkpoint.js";
 import { toIntegers } from "../runtime/dtype.js";
 import { unreadable } from "./files.js";
+import type { Terminal } from "./terminal.js";
 
 /** Reads a JSON array of ids, or the tensor `input_ids` [n] of a safetensors file. Every id must be below `vocab`. */
-export async function readIds(path: string, vocab: number): Promise<readonly number[]> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw unreadable(path, error);
-  }
+export async function readIds(terminal: Terminal, path: string, vocab: number): Promise<readonly number[]> {
+  const bytes = await readBytes(terminal, path);
   const ids = path.endsWith(".safetensors") ? await fromSafetensors(path, bytes) : fromJson(path, bytes);
   if (ids.length === 0) throw invalid(path, "the list is empty");
   const wrong = ids.findIndex((id) => id < 0 || id >= vocab);
   if (wrong >= 0) throw invalid(path, `id ${ids[wrong]} at index ${wrong} is not in the vocabulary of ${vocab}`);
   return ids;
+}
+
+/** `-` is stdin. */
+async function readBytes(terminal: Terminal, path: string): Promise<Uint8Array> {
+  if (path === "-") return new TextEncoder().encode(await terminal.readStdin());
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw unreadable(path, error);
+  }
 }
 
 function fromJson(path: string, bytes: Uint8Array): readonly number[] {

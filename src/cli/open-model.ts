@@ -12,7 +12,7 @@ import { openDevice } from "../runtime/webgpu/device.js";
 import type { SourceFile } from "../source/source-file.js";
 import { type BatchSession, cpuBatchSession, gpuBatchSession } from "./batch-session.js";
 import { capabilitiesOf } from "./capabilities.js";
-import { assertWeightsFit } from "./check-weights.js";
+import { assertWeightsFit, warnAboutUnread } from "./check-weights.js";
 import { readCpuWeights } from "./cpu-weights.js";
 import { type ChosenDevice, type ChosenGpu, chooseDevice } from "./device.js";
 import { type DeviceName, type DtypeName, type QuantizeOptions, quantisationOf, type Settings } from "./options.js";
@@ -62,6 +62,7 @@ export async function openModel(terminal: Terminal, source: SourceFile, options:
     const checkpoint = await openCheckpoint(options.weights);
     opening.push(checkpoint);
     assertWeightsFit(program, checkpoint);
+    if (!options.json) warnAboutUnread(terminal, options.weights, program, checkpoint);
     await warnAboutBlock(terminal, options.weights, program);
     return chosen.kind === "cpu"
       ? await openOnCpu(terminal, chosen, program, checkpoint)

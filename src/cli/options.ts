@@ -66,7 +66,18 @@ export const setOption = () =>
   new Option("--set <name=value>", "set a parameter of the model (repeatable)").argParser(setting).default({}, "none");
 export const weightsOption = () =>
   new Option("--weights <dir>", "Hugging Face folder, or a .safetensors file, with the model's tensors");
-export const outputOption = (what: string) => new Option("-o, --output <path>", what);
+export const outputOption = (what: string) => new Option("-o, --output <path>", what).argParser(outputPath);
+
+function outputPath(text: string): string {
+  if (text !== "") return text;
+  throw new InvalidArgumentError("It must be a path.");
+}
+
+/** A path for output that stdout cannot take: several files, or bytes that are no text. */
+export function notStdout(text: string): string {
+  if (text !== "-") return outputPath(text);
+  throw new InvalidArgumentError("It cannot be stdout.");
+}
 
 export const devices = ["auto", "cuda", "cuda-emulated", "webgpu", "cpu"] as const;
 export type DeviceName = (typeof devices)[number];

@@ -12,6 +12,7 @@ import {
   dtypeOption,
   groupOption,
   jsonOption,
+  notStdout,
   outputOption,
   quantizeOption,
   realNumber,
@@ -95,7 +96,7 @@ export function createProgram(terminal: Terminal): Program {
   withOptions(
     command("compile <file>", "compile a model to a package: kernels, manifest, host module"),
     new Option("--target <target>", "what to compile for").choices(["webgpu", "cuda"]).default("webgpu"),
-    outputOption("folder to write (replaced if it is an earlier package)"),
+    outputOption("folder to write (replaced if it is an earlier package)").argParser(notStdout),
     new Option("--emit <what>", "print one part on stdout instead of writing a package").choices([
       "graph",
       "kernels",
@@ -150,7 +151,7 @@ export function createProgram(terminal: Terminal): Program {
     new Option("--prefill <n>", "ids to run as the prompt; the rest is fed one by one")
       .argParser(wholeInteger)
       .makeOptionMandatory(),
-    outputOption("safetensors file to write").makeOptionMandatory(),
+    outputOption("safetensors file to write").argParser(notStdout).makeOptionMandatory(),
     deviceOption(),
     dtypeOption().default("f32"),
     quantizeOption(),
@@ -180,7 +181,9 @@ export function createProgram(terminal: Terminal): Program {
 
   withOptions(
     command("explain <subject>", "document a diagnostic (PHD0123), or explain the caches and the work of a model"),
-    new Option("--mask [file]", "draw who sees whom, for a short prompt: as text, or as SVG to a file"),
+    new Option("--mask [file.svg]", "draw who sees whom, for a short prompt: as text, or as SVG to a file").argParser(
+      svgPath,
+    ),
     setOption(),
     dtypeOption(),
     quantizeOption(),
@@ -224,8 +227,8 @@ export function createProgram(terminal: Terminal): Program {
     new Option("--no-kernels", "do not time kernels one by one"),
     new Option("--seed <n>", "seed of weights and prompts").argParser(wholeNumber(0, 2 ** 31 - 1)).default(0),
     setOption(),
-    outputOption("write the report to this file, as JSON"),
-    new Option("--html <path>", "write the report as a page with charts"),
+    outputOption("write the report to this file, as JSON").argParser(notStdout),
+    new Option("--html <path>", "write the report as a page with charts").argParser(notStdout),
     jsonOption(),
   ).action((models, options) =>
     settle(import("./commands/bench.js").then((c) => c.benchCommand(terminal, models, options))),
@@ -264,6 +267,12 @@ export function createProgram(terminal: Terminal): Program {
 function wholeInteger(text: string): number {
   if (/^-?\d+$/.test(text)) return Number(text);
   throw new InvalidArgumentError("It must be a whole number.");
+}
+
+/** A model behind `--mask` would be taken for the file to draw to, and be lost. */
+function svgPath(text: string): string {
+  if (text.endsWith(".svg") && text !== ".svg") return text;
+  throw new InvalidArgumentError("It must end in .svg; to draw as text, put --mask behind the model.");
 }
 
 function countOrNone(min: number): (text: string) => number | "none" {

@@ -2,15 +2,18 @@
 import { open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Finding, type ReadFile, validatePackage } from "../package/validate-package.js";
+import { parseManifest } from "../runtime/check-manifest.js";
 import { DeviceError } from "../runtime/errors.js";
 import type { Manifest } from "../runtime/manifest.js";
 import { compileModules, fatbinArchitectures, findNvcc } from "../runtime/node/nvcc.js";
 
-export async function validateFolder(folder: string, manifest: Manifest): Promise<readonly Finding[]> {
+export async function validateFolder(folder: string): Promise<readonly Finding[]> {
   const findings = await validatePackage(readerOf(folder));
   // What is said of kernels in a manifest that is wrong may be anything.
   const [{ problems }] = findings as [Finding];
-  return problems.length > 0 ? findings : [...findings, await compileKernels(folder, manifest)];
+  if (problems.length > 0) return findings;
+  const manifest = parseManifest(await readFile(join(folder, "manifest.json"), "utf8"));
+  return [...findings, await compileKernels(folder, manifest)];
 }
 
 function readerOf(folder: string): ReadFile {

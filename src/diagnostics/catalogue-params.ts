@@ -46,7 +46,10 @@ export const paramDiagnostics = defineDiagnostics({
     title: "A number that is too large",
     explanation: "Integers are exact up to 2^53 - 1, and real numbers must be finite.",
     example: "param vocab = 1000000000 \nlet n = vocab * vocab",
-    message: (d: { text: string }) => `\`${d.text}\` is too large a number`,
+    message: (d: { text: string; values?: string }) =>
+      d.values === undefined
+        ? `\`${d.text}\` is too large a number`
+        : `\`${d.text}\` is ${d.values} here, which is no finite number`,
   },
   outOfRange: {
     code: "PHD0306",

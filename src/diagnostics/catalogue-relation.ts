@@ -111,6 +111,15 @@ export const relationDiagnostics = defineDiagnostics({
       `Sequences can have ${data.positions} positions at most: beyond them the relation has values of 2^31 and more`,
     hint: () => "Use smaller factors.",
   },
+  numbersTooLarge: {
+    code: "PHD0410",
+    title: "The relation needs integers of 2^31 and more",
+    explanation:
+      "Kernels compute who sees whom in integers of 32 bits. Here the bounds between which a query looks have larger numbers in them for a sequence of one position already: a window or a chunk counted in hidden tokens is multiplied by their number per position.",
+    example: "attend q -> k when phd_cswa(q, k, 16, 1073741824)",
+    message: () => "The relation has values of 2^31 and more for every sequence",
+    hint: () => "Use smaller windows, chunks and factors; one beyond every context decides nothing.",
+  },
   integersTooLarge: {
     code: "PHD0406",
     title: "The relation needs integers of 2^53 and more",

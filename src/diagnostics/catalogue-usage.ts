@@ -56,6 +56,7 @@ export const usageDiagnostics = defineDiagnostics({
     explanation: "`phdc explain CODE` documents a diagnostic; without a code of that kind it explains a model.",
     example: "phdc explain PHD9999",
     message: (d: { code: string }) => `There is no diagnostic ${d.code}`,
+    hint: () => "Codes have four digits, as in PHD0401; docs/diagnostics lists them.",
   },
   blockDisagrees: {
     code: "PHD0908",
@@ -67,6 +68,19 @@ export const usageDiagnostics = defineDiagnostics({
     message: (d: { folder: string; key: string; block: string; model: string }) =>
       `The phd block in ${d.folder}/config.json says ${d.key} ${d.block}, the model says ${d.model}`,
     hint: () => "The .phd file decides. Import the folder again if the block is right.",
+  },
+  tensorsUnread: {
+    code: "PHD0910",
+    severity: "warning",
+    title: "The checkpoint has tensors that the model does not read",
+    explanation:
+      "Every tensor that the model names was found, and there are more. Where the checkpoint has more layers, or biases and norms that the model lacks, it belongs to another model, and what runs is not what was trained.",
+    example: "phdc run model.phd --weights llama --set layers=3 --prompt Once",
+    message: (d: { folder: string; first: string; count: number }) =>
+      d.count === 1
+        ? `The checkpoint in ${d.folder} has a tensor that the model does not read: ${d.first}`
+        : `The checkpoint in ${d.folder} has ${d.count} tensors that the model does not read, ${d.first} among them`,
+    hint: () => "`phdc inspect` lists the tensors; `phdc import` makes a model that reads all of them.",
   },
   passUnknown: {
     code: "PHD0909",

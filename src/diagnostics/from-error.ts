@@ -17,7 +17,14 @@ const constructors: Readonly<Record<string, DiagnosticConstructor<ReportedError>
 export function diagnosticOf(error: PhdcError, ...labels: readonly Label[]): Diagnostic {
   const construct = constructors[error.code];
   if (construct === undefined) throw new InternalError(`the catalogue has no entry for the error ${error.code}`);
-  // A message that begins with a word becomes a sentence; one that begins with a file's name keeps it as it is.
-  const message = error.message.replace(/^[a-z]+(?= )/, (word) => word.charAt(0).toUpperCase() + word.slice(1));
-  return construct({ message, hint: error.hint }, ...labels);
+  return construct({ message: asSentence(error), hint: error.hint }, ...labels);
+}
+
+/** A message that begins with a word becomes a sentence; one that begins with a name of the user's keeps it as it is. */
+function asSentence({ message, details }: PhdcError): string {
+  const beginsWithName = Object.values(details).some(
+    (name) => typeof name === "string" && name !== "" && message.startsWith(`${name} `),
+  );
+  if (beginsWithName) return message;
+  return message.replace(/^[a-z]+(?= )/, (word) => word.charAt(0).toUpperCase() + word.slice(1));
 }

@@ -152,7 +152,7 @@ export function checkNumber(
   const fits =
     value >= (rule.min ?? value) && value <= (rule.max ?? value) && (rule.above === undefined || value > rule.above);
   if (fits) return value;
-  collector.add(importDiagnostics.outOfRange({ key, value, range: describeRange(rule) }, label(node.span)));
+  collector.add(importDiagnostics.outOfRange({ key, value, range: describeRange(rule, value) }, label(node.span)));
   return undefined;
 }
 
@@ -178,8 +178,9 @@ export function describeNode(node: JsonNode): string {
   }
 }
 
-function describeRange(rule: NumberRule): string {
+function describeRange(rule: NumberRule, value: number): string {
   if (rule.above !== undefined) return `greater than ${rule.above}`;
-  if (rule.max === undefined || rule.max === size.max) return `at least ${rule.min}`;
+  // The most that any number may be is only of interest where it is exceeded.
+  if (rule.max === undefined || (rule.max === size.max && value < rule.max)) return `at least ${rule.min}`;
   return `from ${rule.min} to ${rule.max}`;
 }

@@ -5,6 +5,7 @@ import { importDiagnostics } from "../diagnostics/catalogue-import.js";
 import { label } from "../diagnostics/define.js";
 import type { DiagnosticCollector, Label } from "../diagnostics/diagnostic.js";
 import { nearestName } from "../diagnostics/suggest.js";
+import { mostCopies } from "../dsl/check/check-model.js";
 import type { SourceFile, Span } from "../source/source-file.js";
 import { type ConfigReader, type NumberRule, size } from "./config-reader.js";
 import { type AttendConfig, type PhdConfig, positionRules, variants, windowUnits } from "./model-config.js";
@@ -29,7 +30,8 @@ interface Sourced<T> {
   readonly span?: Span;
 }
 
-const repeatRule: NumberRule = { ...size, max: 4096 };
+/** The language has no more copies. */
+const repeatRule: NumberRule = { ...size, max: mostCopies };
 const windowRule: NumberRule = { ...size, min: 0 };
 
 /** Reads the block (undefined where there is none). Undefined after an error, which has been reported. */

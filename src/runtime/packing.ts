@@ -140,6 +140,9 @@ export function placementsOf(weights: readonly PackedWeight[], checkpoint: Check
 /** Everything about a checkpoint that does not fit the model: each missing tensor, wrong shape and unreadable type. */
 export function findMisfits(weights: readonly PackedWeight[], checkpoint: Checkpoint): WeightsError[] {
   const misfits = new Map<string, WeightsError>();
+  const wanted = placementsOf(weights, checkpoint);
+  // A tensor that has its place already is not the one that is missing under another name.
+  const unplaced = [...checkpoint.tensors.keys()].filter((name) => !wanted.has(name));
   for (const { info, layer } of weights) {
     for (const { tensor, shape, zeros } of info.sources) {
       const { name, stored } = sourceOf(info, tensorName(tensor, layer), checkpoint);
@@ -147,7 +150,7 @@ export function findMisfits(weights: readonly PackedWeight[], checkpoint: Checkp
       if (misfits.has(name) || (found === undefined && zeros)) continue;
       const misfit =
         found === undefined
-          ? absent(name, shape, checkpoint)
+          ? absent(name, shape, unplaced)
           : stored
             ? storedMisfit(found, shape, info)
             : misfitOf(found, shape);
@@ -157,8 +160,8 @@ export function findMisfits(weights: readonly PackedWeight[], checkpoint: Checkp
   return [...misfits.values()];
 }
 
-function absent(name: string, shape: readonly number[], checkpoint: Checkpoint): WeightsError {
-  const nearest = nearestName(name, checkpoint.tensors.keys());
+function absent(name: string, shape: readonly number[], unplaced: readonly string[]): WeightsError {
+  const nearest = nearestName(name, unplaced);
   return new WeightsError("tensor-absent", `the checkpoint has no tensor ${name} [${shape.join(", ")}]`, {
     details: { tensor: name, expected: shape, ...(nearest === undefined ? {} : { nearest }) },
     ...(nearest === undefined ? {} : { hint: `Is it ${nearest}?` }),

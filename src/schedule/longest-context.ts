@@ -6,7 +6,7 @@
  */
 import { relationDiagnostics } from "../diagnostics/catalogue-relation.js";
 import { label } from "../diagnostics/define.js";
-import { type Diagnostic, unreachable } from "../diagnostics/diagnostic.js";
+import { type Diagnostic, type Label, unreachable } from "../diagnostics/diagnostic.js";
 import type { Expr } from "../ir/expr.js";
 import type { Attend, Graph } from "../ir/graph/ops.js";
 import type { Predicate, Term } from "../ir/relation/predicate.js";
@@ -32,13 +32,23 @@ export function longestContext({ attends, copies }: Pick<Graph, "attends" | "cop
   return works;
 }
 
+/** An error where the relations need larger numbers than kernels have whatever the length of a sequence. */
+export function contextError({ attends, copies }: Graph): Diagnostic | undefined {
+  const outside = attends.find((attend) => !staysInside(attend, 1, copies));
+  if (outside === undefined) return undefined;
+  return relationDiagnostics.numbersTooLarge({}, ...labelsOf(outside));
+}
+
 /** A warning where it is the relations that bound the length of sequences. */
 export function contextWarning({ attends, copies }: Graph): Diagnostic | undefined {
   const positions = longestContext({ attends, copies });
   if (positions === mostPositions) return undefined;
   const shortest = attends.find((attend) => longestContext({ attends: [attend], copies }) === positions);
-  const labels = shortest?.origin === undefined ? [] : [label(shortest.origin)];
-  return relationDiagnostics.shortContext({ positions }, ...labels);
+  return relationDiagnostics.shortContext({ positions }, ...labelsOf(shortest));
+}
+
+function labelsOf(attend: Attend | undefined): readonly Label[] {
+  return attend?.origin === undefined ? [] : [label(attend.origin)];
 }
 
 function staysInside({ predicate, parts }: Attend, positions: number, copies: number): boolean {

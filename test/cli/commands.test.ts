@@ -172,10 +172,13 @@ describe("explain", () => {
       3       originals       100           0         0   100  50 KiB  for ever
       3       hidden            8           1         1     8  4 KiB   ring of 15 in chunk of 32
 
-      Because of
+      Keys are kept because of
         originals, for ever: \`k.copy == 1 and k.pos < q.pos\` (std/phd.phd:11:29) reads these keys at any distance; it comes from \`attend q -> k when phd_cswa(q, k, W, C)\` (model.phd:13:3)
         hidden, ring of 16 in chunk of 32: \`recent(q, k, W) and same_chunk(q, k, C)\` (std/phd.phd:24:52) reads 16 keys back from the end of the sequence, and none past a multiple of 32 positions; it comes from \`attend q -> k when phd_cswa(q, k, W, C)\` (model.phd:13:3)
         hidden, ring of 15 in chunk of 32: \`recent(q, k, W) and same_chunk(q, k, C)\` (std/phd.phd:24:52) reads 15 keys back from the end of the sequence, and none past a multiple of 32 positions; it comes from \`attend q -> k when phd_cswa(q, k, W, C)\` (model.phd:13:3)
+
+      Rows are computed where they are needed: of the last layer's queries, the one that predicts the next position; in every layer, the
+      keys that a query computed there or a later step sees, and the rows below that these come from.
 
                                this model  K = 1      ratio  repetition  paper's plan
       keys and values kept     216 KiB     200 KiB   ×1.080  600 KiB     216 KiB
@@ -183,6 +186,9 @@ describe("explain", () => {
       prefill, bytes moved     3.24 MiB    3.23 MiB  ×1.005  3.62 MiB    3.24 MiB
       decode step, FLOP        4.57 M      1.80 M    ×2.542  5.56 M      5.39 M
       decode step, bytes read  3.24 MiB    3.23 MiB  ×1.005  3.62 MiB    3.24 MiB
+
+      K = 1: every token once. Repetition: K copies, each sees all before it in stream order. Paper's plan: hidden tokens of the last
+      position, the last chunk or the whole prompt, as far as keys are kept, and every row in all layers.
 
       Key stores for a context of 100 positions take 235.5 KiB; rings have room for a step's own keys, too.
       As a formula: batch * context * 1536 + batch * 27648 + batch * context * 512 + batch * 8704 bytes

@@ -183,6 +183,7 @@ describe("explain", () => {
       {
         "code": 2,
         "stderr": "error[PHD0907]: There is no diagnostic PHD9999
+      Hint: Codes have four digits, as in PHD0401; docs/diagnostics lists them.
       ",
         "stdout": "",
       }

@@ -80,7 +80,7 @@ describe("weights", () => {
   it("that are not there", async () => {
     expect(await report(undefined)).toMatchInlineSnapshot(`
       "error[PHD0601]: weights holds no model.safetensors
-      Hint: Weights are read from model.safetensors, or from the shards that model.safetensors.index.json lists."
+      Hint: Weights are read from a folder with model.safetensors, or with the shards that model.safetensors.index.json lists, or from a .safetensors file."
     `);
   });
 

@@ -430,7 +430,7 @@ describe("the phd block", () => {
 
   it("must have counts that a model can have", () => {
     expect(report({ phd: { variant: "phd-swa", repeat: 0, window: -1 } })).toMatchInlineSnapshot(`
-      "error[PHD0507]: "phd.repeat" is 0, but must be from 1 to 4096
+      "error[PHD0507]: "phd.repeat" is 0, but must be from 1 to 1024
         config.json:10:13
       10 |   "repeat": 0,
          |             ^

@@ -122,7 +122,7 @@ describe("a compiled package", () => {
     writeFileSync(join(other, "diary.txt"), "dear diary");
     const refused = await runCli(["compile", example, "-o", other]);
     expect(refused.code).toBe(1);
-    expect(refused.stderr).toContain("holds files that are no earlier output");
+    expect(refused.stderr).toContain("holds diary.txt, which is no part of an earlier output");
     expect(readdirSync(other)).toEqual(["diary.txt"]);
     expect(readdirSync(scratch).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   });

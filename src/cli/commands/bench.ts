@@ -12,7 +12,7 @@ import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
 import { DiagnosticError } from "../../diagnostics/diagnostic.js";
 import type { Variant } from "../../import/model-config.js";
 import type { Quantisation } from "../../runtime/manifest.js";
-import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
+import { assertWritable, writeFileAtomic } from "../../runtime/node/atomic-write.js";
 import type { SourceFile } from "../../source/source-file.js";
 import { openSweepDevice } from "../bench-device.js";
 import { readSource } from "../files.js";
@@ -68,6 +68,8 @@ export async function benchCommand(
   }
   const names = models.length === 0 ? usualModels : models;
   const files = await readFiles(terminal, names, options);
+  // What takes minutes to measure is not to be lost at the end.
+  for (const path of [options.output, options.html]) if (path !== undefined) await assertWritable(path);
   const points = names.flatMap((model) => pointsOf(sweepOf(model, files.get(model), options)));
   const { repeat, steps, kernels, seed } = options;
   const report = await runSweep({
@@ -86,12 +88,12 @@ export async function benchCommand(
   });
   showProgress(terminal, "");
   const text = `${JSON.stringify(report, null, 2)}\n`;
+  terminal.out(options.json ? text : renderReport(report));
   if (options.output !== undefined) await writeFileAtomic(options.output, text);
   if (options.html !== undefined) {
     const { renderHtml } = await import("../../bench/html/render-html.js");
     await writeFileAtomic(options.html, renderHtml(report));
   }
-  terminal.out(options.json ? text : renderReport(report));
   return report.points.length > 0 ? exitCodes.ok : exitCodes.wrongInput;
 }
 
@@ -218,14 +220,17 @@ function legendOf(points: readonly PointReport[]): string[] {
   const alone = points.filter(({ measured, copies }) => measured === "alone" && copies > 1).length;
   return [
     "Times are medians in ms, with half their interquartile range behind ±. First token: from the loaded model, kernels of the prefill included.",
-    "Dispatches, bytes and host: of a decode step.",
+    "×K=1: over the same model with every token once. ×floor: the decode step over the least time its bytes and products take on this device.",
+    "Dispatches, bytes and host (time of JavaScript): of a decode step.",
     ...(alone > 0
       ? [
           "Models that do not fit into memory together were measured one after the other: their ratios are of medians, not of rounds.",
         ]
       : []),
     ...(points.some(({ quantise }) => quantise !== undefined)
-      ? ["×K=1: over K = 1 with weights of the same type; ×floats: over K = 1 with weights that are floats."]
+      ? [
+          "Where weights are stored as integers, ×K=1 is over K = 1 with the same integers, and ×floats over K = 1 with floats.",
+        ]
       : []),
   ];
 }

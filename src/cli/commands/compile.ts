@@ -10,11 +10,12 @@ import { type Capabilities, portableCapabilities } from "../../ir/kernel/capabil
 import { printKernel } from "../../ir/kernel/print.js";
 import { textsOf } from "../../package/texts.js";
 import { graphPipeline } from "../../passes/pipeline.js";
+import type { Checkpoint } from "../../runtime/checkpoint.js";
 import type { Manifest } from "../../runtime/manifest.js";
 import { writeFolderAtomic } from "../../runtime/node/atomic-write.js";
 import { openCheckpoint } from "../../runtime/node/open-checkpoint.js";
 import type { SourceFile } from "../../source/source-file.js";
-import { assertWeightsFit } from "../check-weights.js";
+import { assertWeightsFit, warnAboutUnread } from "../check-weights.js";
 import { chooseDevice } from "../device.js";
 import { readSource } from "../files.js";
 import { formatBytes } from "../format.js";
@@ -74,12 +75,24 @@ export async function compileCommand(
   };
   const compilation = compileSource(source, compileOptions);
   const program = programOf(terminal, compilation, options.json === true);
+  // With --json, stdout is one document.
+  const document: Record<string, unknown> = {};
   if (options.dumpIr !== undefined) {
-    const isDump = (entries: readonly string[]) => entries.every((entry) => entry.endsWith(".phdir"));
-    await writeFolderAtomic(options.dumpIr, (folder) => writeFiles(folder, dumps), isDump);
+    const foreign = (entries: readonly string[]) => entries.find((entry) => !entry.endsWith(".phdir"));
+    await writeFolderAtomic(options.dumpIr, (folder) => writeFiles(folder, dumps), foreign);
   }
-  if (options.emit !== undefined) terminal.out(printPart(program, options.emit));
-  if (options.output !== undefined) await writePackage(terminal, source, compileOptions, program, options);
+  if (options.dumpIr !== undefined) document["dumped"] = dumps.map(({ path }) => path);
+  if (options.emit !== undefined) {
+    const part = printPart(program, options.emit);
+    if (options.json) document[options.emit] = options.emit === "manifest" ? program.manifest : part;
+    else terminal.out(part);
+  }
+  if (options.output !== undefined) {
+    const files = await writePackage(terminal, source, compileOptions, program, options);
+    document["output"] = options.output;
+    document["files"] = files.map(({ path }) => path);
+  }
+  if (options.json) terminal.out(`${JSON.stringify(document, null, 2)}\n`);
   if (options.timePasses) printTimes(terminal, compilation.timings, times);
   return exitCodes.ok;
 }
@@ -137,7 +150,7 @@ async function writePackage(
   compileOptions: CompileOptions,
   program: Program,
   options: CompileCommandOptions,
-): Promise<void> {
+): Promise<readonly PackageFile[]> {
   const { emitPackage } = await import("../../backends/host/emit-package.js");
   const { makeSelfTest } = await import("../../package/make-self-test.js");
   const selfTest = makeSelfTest(source, compileOptions);
@@ -153,25 +166,37 @@ async function writePackage(
   await writeFolderAtomic(
     options.output!,
     async (folder) => {
+      const { weights } = options;
+      const warn = (checkpoint: Checkpoint) => {
+        if (!options.json) warnAboutUnread(terminal, weights!, program, checkpoint);
+      };
       const manifest =
-        options.weights === undefined
+        weights === undefined
           ? compiled.manifest
-          : await writeWeights(folder, options.weights, program, compiled.manifest);
+          : await writeWeights(folder, weights, program, compiled.manifest, warn);
       files = emit(manifest);
       await writeFiles(folder, files);
     },
-    (entries) => entries.includes("manifest.json") && entries.includes("model.ts") && entries.includes("runtime"),
+    foreignToPackage,
   );
   const bytes = files.reduce((total, { content }) => total + content.length, 0);
-  if (options.json) {
-    const paths = files.map((file) => file.path);
-    terminal.out(`${JSON.stringify({ output: options.output, files: paths }, null, 2)}\n`);
-  } else {
+  if (!options.json) {
     const { model, kernels } = program.manifest;
     terminal.err(
       `${options.output}: ${model.name}, ${kernels.length} kernels, ${files.length} files, ${formatBytes(bytes)}\n`,
     );
   }
+  return files;
+}
+
+/** What stands in the folder of a package, whatever its target. */
+const packageEntries = ["manifest.json", "model.ts", "model.js", "package.json", "README.md", "kernels", "runtime"];
+const optionalEntries = ["selftest", "weights"];
+
+/** What keeps a folder from being replaced as an earlier package: an entry that packages do not have, or any where it is none. */
+function foreignToPackage(entries: readonly string[]): string | undefined {
+  const isPackage = packageEntries.every((entry) => entries.includes(entry));
+  return entries.find((entry) => !isPackage || ![...packageEntries, ...optionalEntries].includes(entry));
 }
 
 /** The package's kernels and those of its self-test, with machine code where that is wanted and can be made. */
@@ -186,7 +211,13 @@ async function withModules(
   return [own!, test!];
 }
 
-async function writeWeights(folder: string, weights: string, program: Program, manifest: Manifest): Promise<Manifest> {
+async function writeWeights(
+  folder: string,
+  weights: string,
+  program: Program,
+  manifest: Manifest,
+  warn: (checkpoint: Checkpoint) => void,
+): Promise<Manifest> {
   const { packedFile, packWeights } = await import("../../backends/host/pack-weights.js");
   const checkpoint = await openCheckpoint(weights);
   const path = join(folder, packedFile);
@@ -194,6 +225,7 @@ async function writeWeights(folder: string, weights: string, program: Program, m
   const file = await open(path, "w");
   try {
     assertWeightsFit(program, checkpoint);
+    warn(checkpoint);
     return await packWeights(manifest, checkpoint, async ({ bytes, padding }) => {
       await file.writeFile(bytes);
       if (padding > 0) await file.writeFile(new Uint8Array(padding));

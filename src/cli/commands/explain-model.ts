@@ -1,4 +1,4 @@
-import { compileSource, type Program } from "../../compile.js";
+import { type CompileOptions, compileSource, type Program } from "../../compile.js";
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
 import { type Compared, type Explanation, explain, type GroupPlan } from "../../explain/explain.js";
 import { maskPictures } from "../../explain/mask-picture.js";
@@ -24,24 +24,32 @@ const drawnTokens = { usual: 48, text: 160, svg: 1024 } as const;
 /** `phdc explain FILE`: caches, rows and work of a model, with the part of its relation that decides each. */
 export async function explainModel(terminal: Terminal, path: string, options: ExplainOptions): Promise<number> {
   const { n: length, ...set } = options.set;
-  const half = options.dtype === "f16";
   const compilation = compileSource(await readSource(terminal, path), {
-    target: "webgpu",
+    ...targetFor(options.dtype),
     set,
-    dtype: half ? "f16" : "f32",
     ...quantisationOf(options),
-    capabilities: { ...portableCapabilities, f16: half },
   });
   const program = programOf(terminal, compilation, options.json === true);
   const n = promptLength(length, program.manifest.model.copies, options.mask);
   const explanation = explain(program, n);
-  terminal.out(options.json ? `${JSON.stringify(explanation, null, 2)}\n` : render(explanation, program));
+  const drawn = options.mask === true ? { masks: maskPictures(program, n).map(printMask) } : {};
+  if (options.json) {
+    terminal.out(`${JSON.stringify({ ...explanation, ...drawn }, null, 2)}\n`);
+  } else {
+    terminal.out(render(explanation, program));
+    if (drawn.masks !== undefined) terminal.out(`\n${drawn.masks.join("\n\n")}\n`);
+  }
   if (typeof options.mask === "string") {
     await writeFileAtomic(options.mask, drawMasks(explanation.model, maskPictures(program, n)));
-  } else if (options.mask && !options.json) {
-    terminal.out(`\n${maskPictures(program, n).map(printMask).join("\n\n")}\n`);
   }
   return exitCodes.ok;
+}
+
+/** bf16 is a matter of CUDA; what is derived from a model depends on no target. */
+function targetFor(dtype: string): Pick<CompileOptions, "target" | "dtype" | "capabilities"> {
+  if (dtype === "bf16") return { target: "cuda", dtype };
+  const half = dtype === "f16";
+  return { target: "webgpu", dtype: half ? dtype : "f32", capabilities: { ...portableCapabilities, f16: half } };
 }
 
 function promptLength(length: string | undefined, copies: number, mask: ExplainOptions["mask"]): number {
@@ -78,12 +86,15 @@ function render(explanation: Explanation, { manifest }: Program): string {
   const reasons = new Set(runs.map(({ plan }) => `  ${plan.group}, ${plan.retention}: ${plan.reason}`));
   const allocated = evaluate(manifest.memory.caches, { ...manifest.constants, batch: 1, context: n });
   return [
-    `${model}: K = ${copies}, a prompt of n = ${formatCount(n)} positions`,
+    `${model}: K = ${copies}, a prompt of n = ${formatCount(n)} ${n === 1 ? "position" : "positions"}`,
     "",
     formatTable([heading, ...rows]),
     "",
-    "Because of",
+    "Keys are kept because of",
     ...reasons,
+    "",
+    "Rows are computed where they are needed: of the last layer's queries, the one that predicts the next position; in every layer, the",
+    "keys that a query computed there or a later step sees, and the rows below that these come from.",
     "",
     formatTable([
       ["", "this model", "K = 1", "ratio", "repetition", "paper's plan"],
@@ -93,6 +104,9 @@ function render(explanation: Explanation, { manifest }: Program): string {
       compared("decode step, FLOP", explanation.decode_flops, formatLarge),
       compared("decode step, bytes read", explanation.decode_bytes, formatBytes),
     ]),
+    "",
+    "K = 1: every token once. Repetition: K copies, each sees all before it in stream order. Paper's plan: hidden tokens of the last",
+    "position, the last chunk or the whole prompt, as far as keys are kept, and every row in all layers.",
     "",
     `Key stores for a context of ${formatCount(n)} positions take ${formatBytes(allocated)}; rings have room for a step's own keys, too.`,
     `As a formula: ${printExpr(manifest.memory.caches)} bytes`,

@@ -1,7 +1,8 @@
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
-import { DiagnosticCollector } from "../../diagnostics/diagnostic.js";
+import { DiagnosticCollector, DiagnosticError } from "../../diagnostics/diagnostic.js";
 import { formatSource } from "../../dsl/syntax/format.js";
 import { writeFileAtomic } from "../../runtime/node/atomic-write.js";
+import type { SourceFile } from "../../source/source-file.js";
 import { readSource } from "../files.js";
 import { exitCodes, printDiagnostics, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
@@ -23,11 +24,11 @@ export async function fmtCommand(terminal: Terminal, paths: readonly string[], o
   }
   let exitCode: number = exitCodes.ok;
   for (const path of paths) {
-    const source = await readSource(terminal, path);
     const collector = new DiagnosticCollector();
-    const formatted = formatSource(source, collector);
+    const source = await readOrReport(terminal, path, collector);
+    const formatted = source === undefined ? undefined : formatSource(source, collector);
     printDiagnostics(terminal, collector.diagnostics);
-    if (formatted === undefined) {
+    if (source === undefined || formatted === undefined) {
       exitCode = exitCodes.wrongInput;
     } else if (options.check) {
       if (formatted === source.text) continue;
@@ -40,4 +41,19 @@ export async function fmtCommand(terminal: Terminal, paths: readonly string[], o
     }
   }
   return exitCode;
+}
+
+/** A file that cannot be read keeps none of the others from being formatted. */
+async function readOrReport(
+  terminal: Terminal,
+  path: string,
+  collector: DiagnosticCollector,
+): Promise<SourceFile | undefined> {
+  try {
+    return await readSource(terminal, path);
+  } catch (error) {
+    if (!(error instanceof DiagnosticError)) throw error;
+    for (const diagnostic of error.diagnostics) collector.add(diagnostic);
+    return undefined;
+  }
 }

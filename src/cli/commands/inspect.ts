@@ -1,14 +1,18 @@
-import { readFile, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { usageDiagnostics } from "../../diagnostics/catalogue-usage.js";
 import type { Finding } from "../../package/validate-package.js";
+import { parseManifest } from "../../runtime/check-manifest.js";
+import { ManifestError, PhdcError } from "../../runtime/errors.js";
 import type { Manifest } from "../../runtime/manifest.js";
 import { openCheckpoint } from "../../runtime/node/open-checkpoint.js";
 import { layersOf, packedShape } from "../../runtime/packing.js";
-import { unreadable } from "../files.js";
+import { readText, unreadable } from "../files.js";
 import { formatBytes, formatCount, formatTable } from "../format.js";
 import { exitCodes, UsageError } from "../report.js";
 import type { Terminal } from "../terminal.js";
+
+const manifestName = "manifest.json";
 
 export interface InspectOptions {
   readonly validate?: boolean;
@@ -20,26 +24,22 @@ export interface InspectOptions {
  * checked instead, and the exit code says whether all is well.
  */
 export async function inspectCommand(terminal: Terminal, path: string, options: InspectOptions): Promise<number> {
-  const manifest = await readManifest(path);
-  if (options.validate) return validate(terminal, path, manifest, options.json === true);
-  if (manifest !== undefined) inspectPackage(terminal, manifest, options.json === true);
-  else await inspectCheckpoint(terminal, path, options.json === true);
+  const json = options.json === true;
+  const folder = await findPackage(path);
+  if (options.validate) return validate(terminal, path, folder, json);
+  if (folder !== undefined) inspectPackage(terminal, await readManifest(folder), json);
+  else await inspectCheckpoint(terminal, path, json);
   return exitCodes.ok;
 }
 
-async function validate(
-  terminal: Terminal,
-  path: string,
-  manifest: Manifest | undefined,
-  json: boolean,
-): Promise<number> {
-  if (manifest === undefined) {
+async function validate(terminal: Terminal, path: string, folder: string | undefined, json: boolean): Promise<number> {
+  if (folder === undefined) {
     throw new UsageError(
       usageDiagnostics.optionsConflict({ reason: `--validate is for packages, and ${path} is none` }),
     );
   }
   const { validateFolder } = await import("../validate.js");
-  const findings = await validateFolder(path.endsWith(".json") ? dirname(path) : path, manifest);
+  const findings = await validateFolder(folder);
   const valid = findings.every(({ problems }) => problems.length === 0);
   terminal.out(json ? `${JSON.stringify({ valid, findings }, null, 2)}\n` : renderFindings(findings, valid));
   return valid ? exitCodes.ok : exitCodes.wrongInput;
@@ -54,20 +54,27 @@ function renderFindings(findings: readonly Finding[], valid: boolean): string {
   return `${[...lines, "", valid ? "The package is valid." : "The package is not valid."].join("\n")}\n`;
 }
 
-/** The manifest when the path is a package or its manifest; what it holds is only shown, so it is trusted to be one by its format. */
-async function readManifest(path: string): Promise<Manifest | undefined> {
-  let file: string;
+/** The folder of a package, when the path is one or its manifest. */
+async function findPackage(path: string): Promise<string | undefined> {
   try {
-    file = (await stat(path)).isDirectory() ? join(path, "manifest.json") : path;
+    if (!(await stat(path)).isDirectory()) return basename(path) === manifestName ? dirname(path) : undefined;
   } catch (error) {
     throw unreadable(path, error);
   }
-  if (!file.endsWith(".json")) return undefined;
+  return stat(join(path, manifestName)).then(
+    () => path,
+    () => undefined,
+  );
+}
+
+async function readManifest(folder: string): Promise<Manifest> {
+  const file = join(folder, manifestName);
+  const text = await readText(file);
   try {
-    const value = JSON.parse(await readFile(file, "utf8")) as Manifest;
-    return value.format === "phdc-package" ? value : undefined;
-  } catch {
-    return undefined;
+    return parseManifest(text);
+  } catch (error) {
+    if (!(error instanceof ManifestError)) throw error;
+    throw new PhdcError(error.code, `${file}: ${error.message}`, { details: error.details, cause: error });
   }
 }
 

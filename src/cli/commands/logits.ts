@@ -27,11 +27,14 @@ export interface LogitsOptions extends QuantizeOptions {
  * The output holds `logits` f32 [n - N + 1, vocab] for positions N - 1 … n - 1, and those positions as `positions` i32.
  */
 export async function logitsCommand(terminal: Terminal, path: string, options: LogitsOptions): Promise<number> {
+  if (path === "-" && options.ids === "-") {
+    throw new UsageError(usageDiagnostics.optionsConflict({ reason: "stdin is either the model or the ids" }));
+  }
   const source = await readSource(terminal, path);
   const model = await openModel(terminal, source, options);
   try {
     const { vocab } = model.program.manifest.model;
-    const ids = await readIds(options.ids, vocab);
+    const ids = await readIds(terminal, options.ids, vocab);
     const { prefill } = options;
     if (prefill < 1 || prefill > ids.length) {
       throw new UsageError(usageDiagnostics.prefillRange({ prefill, count: ids.length }));

@@ -28,7 +28,9 @@ export async function tuneCommand(terminal: Terminal, path: string, options: Tun
   const chosen = await chooseDevice(terminal, options.device, options.dtype);
   const adapter = tunedAdapter(chosen);
   if (chosen.kind === "cpu" || adapter === undefined) {
-    throw new UsageError(usageDiagnostics.optionsConflict({ reason: `${chosen.name} has no kernels to tune` }));
+    throw new UsageError(
+      usageDiagnostics.optionsConflict({ reason: `--device cpu has no kernels to tune; it is ${chosen.name}` }),
+    );
   }
   const compile = (tuning: Tuning) =>
     compileForDevice(terminal, source, chosen, { set: options.set, ...quantisation, tuning }, true);
@@ -37,9 +39,10 @@ export async function tuneCommand(terminal: Terminal, path: string, options: Tun
     const report = await searchTuning(candidates(compile, device, options), options.parameters, (trial) => {
       if (!options.json) terminal.err(`${describeTrial(trial)}\n`);
     });
+    if (!options.json) terminal.out(render(report, chosen.name));
     const file = await storeTuning(tuningFile(adapter, path, report));
     const summary = { device: chosen.name, file, ...report };
-    terminal.out(options.json ? `${JSON.stringify(summary, null, 2)}\n` : render(report, chosen.name, file));
+    terminal.out(options.json ? `${JSON.stringify(summary, null, 2)}\n` : `${file}; --tuned takes it.\n`);
     return exitCodes.ok;
   } finally {
     device.close();
@@ -51,7 +54,7 @@ function describeTrial({ parameter, value, measured, ratio, taken }: Trial): str
   return `${parameter} = ${value}: ${found}`;
 }
 
-function render({ defaults, trials, tuning, ratio }: TuningReport, device: string, file: string): string {
+function render({ defaults, trials, tuning, ratio }: TuningReport, device: string): string {
   const rows = trials.flatMap(({ parameter, value, measured, ratio: own, taken }) =>
     measured === undefined
       ? []
@@ -78,7 +81,6 @@ function render({ defaults, trials, tuning, ratio }: TuningReport, device: strin
     `Chosen: ${Object.entries(tuning)
       .map(([name, value]) => `${name} = ${value}`)
       .join(", ")}; ×${ratio.toFixed(3)} of the time with the defaults`,
-    `${file}; --tuned takes it.`,
     "",
   ].join("\n");
 }

@@ -61,7 +61,8 @@ export function realArithmetic(node: Binary, left: number, right: number, contex
       : node.operator === "^"
         ? left ** right
         : integerOperation(node.operator, left, right);
-  return Number.isFinite(value) ? { kind: "real", value } : reportTooLarge(node.span, context);
+  if (Number.isFinite(value)) return { kind: "real", value };
+  return reportTooLarge(node.span, context, `${left} ${node.operator} ${right < 0 ? `(${right})` : right}`);
 }
 
 /** `+ - * div mod` and comparisons on integers of which at least one depends on the layer. */
@@ -83,8 +84,10 @@ export function layerOperation(
     : reportTooLarge(node.span, context);
 }
 
-export function reportTooLarge(span: Span, context: Context): Value {
-  context.state.report(paramDiagnostics.numberTooLarge({ text: excerpt(span) }, label(span), ...callLabels(context)));
+/** `values` is the operation with its numbers, where they are not those that are written. */
+export function reportTooLarge(span: Span, context: Context, values?: string): Value {
+  const report = { text: excerpt(span), ...(values === undefined ? {} : { values }) };
+  context.state.report(paramDiagnostics.numberTooLarge(report, label(span), ...callLabels(context)));
   return failed;
 }
 

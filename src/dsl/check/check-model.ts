@@ -31,7 +31,7 @@ export interface CheckOptions {
 }
 
 /** More copies than the paper's largest (256) by far. */
-const mostCopies = 1024;
+export const mostCopies = 1024;
 
 /** Checks the model of a file. Undefined if anything is wrong, and then `diagnostics` says what. */
 export function checkModel(

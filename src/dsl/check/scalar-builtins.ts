@@ -28,7 +28,7 @@ export function applyScalarBuiltin(node: Call, name: ScalarBuiltin, args: Args, 
     numbers.push(number);
   }
   const value = compute(name, numbers);
-  if (!Number.isFinite(value)) return reportTooLarge(node.span, context);
+  if (!Number.isFinite(value)) return reportTooLarge(node.span, context, `${name}(${numbers.join(", ")})`);
   const staysInteger = name === "floor" || name === "ceil" || given.every((arg) => arg.value.kind === "int");
   const isInteger =
     ["floor", "ceil", "min", "max", "abs"].includes(name) && staysInteger && Number.isSafeInteger(value);

@@ -6,9 +6,10 @@
  */
 import { randomUUID } from "node:crypto";
 import { rmSync } from "node:fs";
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { OutputError } from "../errors.js";
+import { systemReason } from "./system-reason.js";
 
 /** Temporaries that exist now. */
 const temporaries = new Set<string>();
@@ -41,8 +42,12 @@ function untrack(path: string): void {
   }
 }
 
-/** Runs `write` on a temporary path beside `path`, then `place`, and leaves nothing behind if either fails. */
+/**
+ * Runs `write` on a temporary path beside `path`, then `place`, and leaves nothing behind if either fails. Errors name the path as it
+ * was `asked` for.
+ */
 async function whole(
+  asked: string,
   path: string,
   write: (temporary: string) => Promise<void>,
   place: (temporary: string) => Promise<void>,
@@ -56,7 +61,7 @@ async function whole(
   } catch (error) {
     // Where not even the folder could be made, removing the temporary fails too, and the first error is the one to tell.
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-    throw asOutputError(path, error);
+    throw asOutputError(asked, error);
   } finally {
     untrack(temporary);
   }
@@ -66,42 +71,74 @@ function asOutputError(path: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   // Only what the file system says about the output; errors of the caller's own `write` pass through.
   if (error instanceof OutputError || typeof code !== "string" || !/^E[A-Z]+$/.test(code)) return error;
-  return new OutputError("output-unwritable", `${path} cannot be written (${code})`, {
+  return new OutputError("output-unwritable", `${path} cannot be written: ${systemReason(error)}`, {
     details: { path, reason: code },
     cause: error,
   });
 }
 
-/** Writes a file whole, replacing what was there. */
+/**
+ * Writes a file whole, replacing what was there; who may read and write it stays as it was. What is no file, as `/dev/null` or a pipe,
+ * is written to and not replaced.
+ */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  const target = resolve(path);
+  const target = await followLinks(path);
+  const existing = await stat(path).catch(() => undefined);
+  if (existing !== undefined && !existing.isFile() && !existing.isDirectory()) return writeFile(path, data);
+  const mode = existing?.isFile() ? existing.mode & 0o777 : undefined;
   await whole(
+    path,
     target,
-    (temporary) => writeFile(temporary, data),
+    async (temporary) => {
+      await writeFile(temporary, data);
+      if (mode !== undefined) await chmod(temporary, mode);
+    },
     (temporary) => rename(temporary, target),
   );
+}
+
+/** Throws, before any work is done, where a file of this path could not be written. */
+export async function assertWritable(path: string): Promise<void> {
+  const target = await followLinks(path);
+  const existing = await stat(path).catch(() => undefined);
+  if (existing?.isDirectory()) throw asOutputError(path, Object.assign(new Error(), { code: "EISDIR" }));
+  if (existing !== undefined && !existing.isFile()) return;
+  await whole(
+    path,
+    target,
+    (temporary) => writeFile(temporary, ""),
+    (temporary) => rm(temporary),
+  );
+}
+
+/** The place that a path means: where it is a link, what it points to is written, and the link stays. */
+async function followLinks(path: string): Promise<string> {
+  const target = resolve(path);
+  return realpath(target).catch(() => target);
 }
 
 /**
  * Writes a folder whole: `fill` writes into a temporary folder, which then takes the place of `path`.
  *
- * A folder that is there already is replaced when it is empty or when `mayReplace` recognises its entries as an earlier output;
- * anything else stays, and an OutputError says so.
+ * A folder that is there already is replaced when it is empty or when `foreignEntry` finds nothing in it that is no part of an earlier
+ * output; anything else stays, and an OutputError says so.
  */
 export async function writeFolderAtomic(
   path: string,
   fill: (folder: string) => Promise<void>,
-  mayReplace: (entries: readonly string[]) => boolean = () => false,
+  foreignEntry: (entries: readonly string[]) => string | undefined = ([first]) => first,
 ): Promise<void> {
-  const target = resolve(path);
-  const existing = await entriesOf(target);
-  if (existing !== undefined && existing.length > 0 && !mayReplace(existing)) {
-    throw new OutputError("output-exists", `${path} holds files that are no earlier output`, {
-      details: { path, entries: existing.slice(0, 5) },
-      hint: "Name a new or an empty folder.",
+  const target = await followLinks(path);
+  const existing = await entriesOf(path);
+  const foreign = existing === undefined || existing.length === 0 ? undefined : foreignEntry(existing);
+  if (foreign !== undefined) {
+    throw new OutputError("output-exists", `${path} holds ${foreign}, which is no part of an earlier output`, {
+      details: { path, entry: foreign },
+      hint: "Name a new or an empty folder, or move that file away.",
     });
   }
   await whole(
+    path,
     target,
     async (temporary) => {
       await mkdir(temporary);

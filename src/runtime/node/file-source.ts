@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import type { ByteSource } from "../byte-source.js";
 import { WeightsError } from "../errors.js";
+import { systemReason } from "./system-reason.js";
 
 /** A file on disk, read in pieces. Undefined where there is no file of that name. */
 export async function openFileSource(path: string): Promise<ByteSource | undefined> {
@@ -34,6 +35,9 @@ export async function openFileSource(path: string): Promise<ByteSource | undefin
     if (cause instanceof WeightsError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new WeightsError("file-unreadable", `${path} cannot be read (${code})`, { details: { file: path }, cause });
+    throw new WeightsError("file-unreadable", `${path} cannot be read: ${systemReason(cause)}`, {
+      details: { file: path },
+      cause,
+    });
   }
 }

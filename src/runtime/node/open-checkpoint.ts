@@ -1,8 +1,9 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Checkpoint, openSafetensors, openShardedSafetensors } from "../checkpoint.js";
 import { WeightsError } from "../errors.js";
 import { openFileSource } from "./file-source.js";
+import { systemReason } from "./system-reason.js";
 
 const wholeFile = "model.safetensors";
 const indexFile = "model.safetensors.index.json";
@@ -24,12 +25,18 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
   }
   const index = isFile ? undefined : await readIndex(join(path, indexFile));
   if (index === undefined) {
-    throw new WeightsError("file-unreadable", isFile ? `${path} is not there` : `${path} holds no ${wholeFile}`, {
+    throw new WeightsError("file-unreadable", `${path} ${await whatIsMissing(path, isFile)}`, {
       details: { folder: path },
-      hint: `Weights are read from ${wholeFile}, or from the shards that ${indexFile} lists.`,
+      hint: `Weights are read from a folder with ${wholeFile}, or with the shards that ${indexFile} lists, or from a .safetensors file.`,
     });
   }
   return openShardedSafetensors(index, (file) => openFileSource(join(path, file)), indexFile);
+}
+
+async function whatIsMissing(path: string, isFile: boolean): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined) return "is not there";
+  return isFile || found.isDirectory() ? `holds no ${wholeFile}` : "is neither a folder nor a .safetensors file";
 }
 
 async function readIndex(path: string): Promise<string | undefined> {
@@ -38,6 +45,9 @@ async function readIndex(path: string): Promise<string | undefined> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new WeightsError("file-unreadable", `${path} cannot be read (${code})`, { details: { file: path }, cause });
+    throw new WeightsError("file-unreadable", `${path} cannot be read: ${systemReason(cause)}`, {
+      details: { file: path },
+      cause,
+    });
   }
 }

@@ -1,19 +1,27 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { Tokenizer as HuggingFaceTokenizer } from "@huggingface/tokenizers";
 import { TokenizerError } from "../errors.js";
 import type { Tokenizer } from "../tokenizer.js";
+import { systemReason } from "./system-reason.js";
 
 /**
- * The tokenizer of a Hugging Face folder: `tokenizer.json`, with `tokenizer_config.json` where there is one.
+ * The tokenizer of a Hugging Face folder: `tokenizer.json`, with `tokenizer_config.json` where there is one. Of a file it is the one
+ * that stands beside it.
  *
  * End ids are those of `generation_config.json`, else of `config.json`, else the `eos_token` of `tokenizer_config.json`.
  */
-export async function loadTokenizer(folder: string): Promise<Tokenizer> {
+export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  const found = await stat(path).catch(() => undefined);
+  const folder = found?.isFile() ? dirname(path) : path;
   const file = join(folder, "tokenizer.json");
   const tokenizerJson = await readJson(file);
   if (tokenizerJson === undefined) {
-    throw new TokenizerError("tokenizer-missing", `${folder} holds no tokenizer.json`, { details: { folder } });
+    const message = found === undefined ? `${path} is not there` : `${folder} holds no tokenizer.json`;
+    throw new TokenizerError("tokenizer-missing", message, {
+      details: { folder },
+      hint: "Text becomes ids by the tokenizer.json beside the weights; `phdc logits` takes ids and needs none.",
+    });
   }
   const config = (await readJson(join(folder, "tokenizer_config.json"))) ?? {};
 
@@ -39,7 +47,7 @@ export async function loadTokenizer(folder: string): Promise<Tokenizer> {
       const ids: number[] = tokenizer.encode(text, { add_special_tokens: options.special ?? true }).ids;
       const lost = dropsUnknown ? [...new Set(text)].find((character) => isDropped(tokenizer, character)) : undefined;
       if (lost !== undefined || ids.some((id) => !Number.isInteger(id) || id < 0)) {
-        const part = JSON.stringify(lost ?? excerpt(text));
+        const part = lost === undefined ? JSON.stringify(excerpt(text)) : describeCharacter(lost);
         throw new TokenizerError("text-unencodable", `the tokenizer has no token for ${part}`, {
           details: { text: lost ?? text, file },
         });
@@ -67,6 +75,12 @@ function isDropped(tokenizer: HuggingFaceTokenizer, character: string): boolean 
   return tokenizer.encode(character, { add_special_tokens: false }).ids.length === 0;
 }
 
+/** A character with its number, for those that do not show by themselves. */
+function describeCharacter(character: string): string {
+  const number = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+  return /^[\p{L}\p{N}\p{P}\p{S}]$/u.test(character) ? `"${character}" (U+${number})` : `U+${number}`;
+}
+
 function excerpt(text: string): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
@@ -79,7 +93,10 @@ async function readJson(file: string): Promise<Record<string, unknown> | undefin
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new TokenizerError("tokenizer-unreadable", `${file} cannot be read (${code})`, { details: { file }, cause });
+    throw new TokenizerError("tokenizer-unreadable", `${file} cannot be read: ${systemReason(cause)}`, {
+      details: { file },
+      cause,
+    });
   }
   try {
     const value: unknown = JSON.parse(text);
