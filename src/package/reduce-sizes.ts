@@ -9,7 +9,7 @@ import { DiagnosticCollector } from "../diagnostics/diagnostic.js";
 import type { Block, Expression, FileNode } from "../dsl/ast/nodes.js";
 import { checkModel } from "../dsl/check/check-model.js";
 import type { CheckedModel, CheckedOp, LayersOp } from "../dsl/check/checked-model.js";
-import type { Predicate } from "../ir/relation/predicate.js";
+import { printPredicateText } from "../ir/graph/text/predicate-text.js";
 
 export type Overrides = Readonly<Record<string, string | number | boolean>>;
 
@@ -102,7 +102,7 @@ function describeKind(model: CheckedModel): string {
   const classes: number[] = [];
   const visit = (ops: readonly (CheckedOp | LayersOp)[]) => {
     for (const op of ops) {
-      if (op.kind === "attention") attends.add(printPredicate(op.attend.predicate));
+      if (op.kind === "attention") attends.add(printPredicateText(op.attend.predicate));
       if (op.kind !== "layers") continue;
       classes.push(op.classes.length);
       for (const { body } of op.classes) visit(body.ops);
@@ -110,8 +110,4 @@ function describeKind(model: CheckedModel): string {
   };
   visit(model.body.ops);
   return JSON.stringify([model.copies, model.predictCopy, classes, [...attends]]);
-}
-
-function printPredicate(predicate: Predicate): string {
-  return JSON.stringify(predicate, (key, value) => (key === "span" ? undefined : value));
 }

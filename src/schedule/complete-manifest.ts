@@ -1,6 +1,6 @@
 /** Puts what was scheduled, the model's own facts and the printed kernels together: the manifest of a package. */
 import type { Graph } from "../ir/graph/ops.js";
-import { printPredicate } from "../ir/graph/text/predicate-text.js";
+import { printPredicateText } from "../ir/graph/text/predicate-text.js";
 import type { Manifest } from "../runtime/manifest.js";
 import { manifestVersion } from "../runtime/manifest.js";
 import { packedShape } from "../runtime/packing.js";
@@ -40,7 +40,7 @@ export function completeManifest(
       layers,
       copies: graph.copies,
       predictCopy: graph.predictCopy,
-      attends: graph.attends.map(({ stated, predicate }) => printPredicate(stated ?? predicate)),
+      attends: graph.attends.map(({ stated, predicate }) => printPredicateText(stated ?? predicate)),
     },
     ...scheduled,
     weights,

@@ -1,13 +1,7 @@
 /** The rotation tables of a package: angles over positions and, where the rotation depends on the copy, over copies. */
 import { add, type Expr, substitute, symbolsOf } from "../ir/expr.js";
-import type { RopeIndex } from "../ir/graph/ops.js";
+import type { Rotation } from "../ir/graph/ops.js";
 import type { TableInfo } from "../runtime/manifest.js";
-
-export interface Rotation {
-  readonly frequencies: readonly number[];
-  readonly index: RopeIndex;
-  readonly amplitude: number;
-}
 
 export interface RotationTables {
   readonly pos: string;

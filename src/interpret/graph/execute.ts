@@ -6,17 +6,7 @@
  */
 import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
 import { evaluate } from "../../ir/expr.js";
-import type {
-  Block,
-  Dim,
-  ElementExpr,
-  Graph,
-  HeadNorm,
-  HeadSlice,
-  Op,
-  RopeIndex,
-  ValueId,
-} from "../../ir/graph/ops.js";
+import type { Block, Dim, ElementExpr, Graph, HeadNorm, HeadSlice, Op, Rotation, ValueId } from "../../ir/graph/ops.js";
 import { rowWidth } from "../../ir/graph/types.js";
 import { applyBinary, applyUnary, multiply, type Rows, rmsNorm, rotate, turnsOf } from "./arithmetic.js";
 import { type AttentionShape, attend } from "./attend.js";
@@ -400,12 +390,6 @@ function asElements(op: Extract<Op, { kind: "unary" | "binary" | "scale" }>): El
   return op.kind === "unary"
     ? { kind: "unary", function: op.function, input: operand(op.input) }
     : { kind: "scale", input: operand(op.input), factor: op.factor, offset: op.offset };
-}
-
-interface Rotation {
-  readonly frequencies: readonly number[];
-  readonly index: RopeIndex;
-  readonly amplitude: number;
 }
 
 /** Turns every head of row r (counted from the first of `value`) to its place. */

@@ -128,20 +128,22 @@ export interface MergeHeads extends OpBase {
 }
 
 /**
- * Rotary position embedding by halves (`x[:d/2]`, `x[d/2:]`), as Hugging Face lays it out.
- *
- * Pair i of a token turns by angle `(byPos(pos) + byCopy(copy)) · frequencies[i] ` radians, so tables over positions and over
- * copies suffice (the sum of angles is applied by the addition theorem).
+ * How heads are turned: pair i of a token by the angle `(byPos(pos) + byCopy(copy)) · frequencies[i]` radians, so tables over
+ * positions and over copies suffice (the sum of angles is applied by the addition theorem).
  */
-export interface Rope extends OpBase {
-  readonly kind: "rope";
-  /** [rows, heads, width]; width is even. */
-  readonly input: ValueId;
+export interface Rotation {
   /** width / 2 inverse frequencies, float64. */
   readonly frequencies: readonly number[];
   readonly index: RopeIndex;
   /** Multiplies cos and sin; 1 for all scalings but those that also scale attention. */
   readonly amplitude: number;
+}
+
+/** Rotary position embedding by halves (`x[:d/2]`, `x[d/2:]`), as Hugging Face lays it out. */
+export interface Rope extends OpBase, Rotation {
+  readonly kind: "rope";
+  /** [rows, heads, width]; width is even. */
+  readonly input: ValueId;
 }
 
 export interface RopeIndex {
@@ -277,13 +279,10 @@ export interface MapOp extends OpBase {
 }
 
 /** Rotation of heads that `store-keys` does not absorb (something happens between it and attention): [rows, heads × width]. */
-export interface RotateOp extends OpBase {
+export interface RotateOp extends OpBase, Rotation {
   readonly kind: "rotate";
   readonly input: ValueId;
   readonly heads: number;
-  readonly frequencies: readonly number[];
-  readonly index: RopeIndex;
-  readonly amplitude: number;
 }
 
 /** Columns [offset, offset + heads × width) of a value [rows, stride]. */
@@ -313,12 +312,8 @@ export interface StoreKeys extends OpBase {
   readonly width: number;
   readonly queryNorm?: HeadNorm;
   readonly keyNorm?: HeadNorm;
-  readonly queryRope?: {
-    readonly frequencies: readonly number[];
-    readonly index: RopeIndex;
-    readonly amplitude: number;
-  };
-  readonly keyRope?: { readonly frequencies: readonly number[]; readonly index: RopeIndex; readonly amplitude: number };
+  readonly queryRope?: Rotation;
+  readonly keyRope?: Rotation;
   readonly attend: number;
 }
 

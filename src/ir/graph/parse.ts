@@ -17,8 +17,8 @@ import type {
   ValueId,
 } from "./ops.js";
 import { parseExprText } from "./text/expr-text.js";
-import { type OpSyntax, opSyntax, type ParseScope, rowClasses } from "./text/fields.js";
-import { parsePredicate } from "./text/predicate-text.js";
+import { type AnyOpSyntax, opSyntax, type ParseScope, rowClasses } from "./text/fields.js";
+import { parsePredicateText } from "./text/predicate-text.js";
 import { TextReader } from "./text/reader.js";
 
 /** Throws GraphTextError where the text is not that of a graph. `files` resolve `loc`s by name; others point into an empty file. */
@@ -116,9 +116,9 @@ class GraphParser implements ParseScope {
   private attend(index: number): Attend {
     if (this.reader.number() !== index) throw this.reader.error(`attends are numbered in order; this is ${index}`);
     this.reader.expect("=");
-    const predicate = parsePredicate(this.reader);
+    const predicate = parsePredicateText(this.reader);
     const origin = this.location();
-    const stated = this.reader.accept("stated") ? parsePredicate(this.reader) : undefined;
+    const stated = this.reader.accept("stated") ? parsePredicateText(this.reader) : undefined;
     const parts: AttendPart[] = [];
     while (this.reader.accept("part")) {
       const group = this.reader.string();
@@ -158,7 +158,7 @@ class GraphParser implements ParseScope {
   /** Operands and attributes of an operation that holds no blocks. */
   private plain(kind: string): object {
     if (!Object.hasOwn(opSyntax, kind)) throw this.reader.error(`${kind} is no operation`);
-    const syntax = opSyntax[kind as keyof typeof opSyntax] as unknown as OpSyntax<"linear">;
+    const syntax: AnyOpSyntax = opSyntax[kind as keyof typeof opSyntax];
     const operands = syntax.operands.map((field, index) => {
       if (index > 0) this.reader.expect(",");
       return [field, this.valueOf(this.reader.read("value"))] as const;

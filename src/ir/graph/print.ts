@@ -14,8 +14,8 @@
 import type { Span } from "../../source/source-file.js";
 import type { Attend, Block, Graph, Layers, Op, Value, ValueId } from "./ops.js";
 import { printExprText } from "./text/expr-text.js";
-import { type OpSyntax, opSyntax, type PrintScope } from "./text/fields.js";
-import { printPredicate } from "./text/predicate-text.js";
+import { type AnyOpSyntax, opSyntax, type PrintScope } from "./text/fields.js";
+import { printPredicateText } from "./text/predicate-text.js";
 import { printNumber } from "./text/reader.js";
 import { describeType } from "./types.js";
 import { eachBlock } from "./walk.js";
@@ -83,8 +83,8 @@ class GraphPrinter implements PrintScope {
   }
 
   private printAttend(index: number, { predicate, stated, parts, origin }: Attend): void {
-    this.lines.push(`  attend ${index} = ${printPredicate(predicate)}${this.location(origin)}`);
-    if (stated !== undefined) this.lines.push(`    stated ${printPredicate(stated)}`);
+    this.lines.push(`  attend ${index} = ${printPredicateText(predicate)}${this.location(origin)}`);
+    if (stated !== undefined) this.lines.push(`    stated ${printPredicateText(stated)}`);
     for (const { group, density, lo, hi } of parts ?? []) {
       const bounds = `${printExprText(lo)} .. ${printExprText(hi)}`;
       this.lines.push(`    part ${JSON.stringify(group)} ${density} ${bounds}`);
@@ -104,7 +104,7 @@ class GraphPrinter implements PrintScope {
       this.printLayers(op, `${indent}${results} = `, end, indent);
       return;
     }
-    const syntax = opSyntax[op.kind] as unknown as OpSyntax<"linear">;
+    const syntax: AnyOpSyntax = opSyntax[op.kind];
     const operands = syntax.operands.map((field) => this.nameOf((op as unknown as Record<string, ValueId>)[field]!));
     const attributes = syntax.attributes.print(op, this);
     const words = [op.kind, operands.join(", "), attributes === "{}" ? "" : attributes].filter((word) => word !== "");

@@ -90,7 +90,7 @@ function renamedOperands(op: NewOp, rename: (value: ValueId) => ValueId): object
 }
 
 /** The same expression on other values. */
-export function mapElementOperands(expr: ElementExpr, rename: (value: ValueId) => ValueId): ElementExpr {
+function mapElementOperands(expr: ElementExpr, rename: (value: ValueId) => ValueId): ElementExpr {
   return replaceLeaves(expr, (leaf) =>
     leaf.kind === "operand" ? { kind: "operand", value: rename(leaf.value) } : leaf,
   );
@@ -144,7 +144,7 @@ export function* eachOp(graph: Graph): Generator<Op> {
 }
 
 /** Every operation of a block and of the bodies inside it. */
-export function* eachOpOf(block: Block): Generator<Op> {
+function* eachOpOf(block: Block): Generator<Op> {
   for (const op of block.ops) {
     yield op;
     for (const body of bodiesOf(op)) yield* eachOpOf(body);

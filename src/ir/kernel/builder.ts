@@ -90,7 +90,7 @@ export class Memory {
   /** Stores an element, where `when` holds if it is given. */
   set(index: Operand, value: Operand, options: { when?: Value } = {}): void {
     const stored = lift(value, this.type).expression;
-    require(stored.type === this.type, `${this.name} holds ${this.type}, not ${stored.type}`);
+    ensure(stored.type === this.type, `${this.name} holds ${this.type}, not ${stored.type}`);
     const place = lift(index, "u32").expression;
     make.checkIndex(place);
     const when = options.when && { when: options.when.expression };
@@ -110,7 +110,7 @@ export class Variable extends Value {
 
   set(value: Operand): void {
     const assigned = lift(value, this.type).expression;
-    require(assigned.type === this.type, `${this.name} is ${this.type}, not ${assigned.type}`);
+    ensure(assigned.type === this.type, `${this.name} is ${this.type}, not ${assigned.type}`);
     this.builder.emit({ kind: "assign", name: this.name, value: assigned });
   }
 }
@@ -209,7 +209,7 @@ export class KernelBuilder {
   }
 
   if(condition: Value, then: () => void, otherwise: () => void = () => {}): void {
-    require(condition.type === "bool", `if takes a bool, not ${condition.type}`);
+    ensure(condition.type === "bool", `if takes a bool, not ${condition.type}`);
     const statement = { condition: condition.expression, body: this.block(then), otherwise: this.block(otherwise) };
     this.emit({ kind: "if", ...statement });
   }
@@ -224,12 +224,14 @@ export class KernelBuilder {
       Expression,
       Expression,
     ];
-    require(isInteger(type) &&
-      [start, end, stride].every(
-        (bound) => bound.type === type,
-      ), `for ${name} from ${start.type} to ${end.type} by ${stride.type}`);
-    require(!unroll ||
-      [start, end, stride].every((bound) => bound.kind === "constant"), `unroll of ${name} needs constants`);
+    ensure(
+      isInteger(type) && [start, end, stride].every((bound) => bound.type === type),
+      `for ${name} from ${start.type} to ${end.type} by ${stride.type}`,
+    );
+    ensure(
+      !unroll || [start, end, stride].every((bound) => bound.kind === "constant"),
+      `unroll of ${name} needs constants`,
+    );
     const variable = this.declare(name);
     const statements = this.block(() => body(new Value(make.local(variable, type))));
     this.emit({ kind: "for", variable, type, start, end, step: stride, unroll, body: statements });
@@ -237,7 +239,7 @@ export class KernelBuilder {
 
   /** Repeats while the condition holds, which must be fewer than `limit` times. */
   while(condition: Value, limit: number, body: () => void): void {
-    require(condition.type === "bool", `while takes a bool, not ${condition.type}`);
+    ensure(condition.type === "bool", `while takes a bool, not ${condition.type}`);
     this.emit({ kind: "while", condition: condition.expression, limit, body: this.block(body) });
   }
 
@@ -253,7 +255,7 @@ export class KernelBuilder {
 
   /** Reads an element of workgroup memory as a value known to be uniform; a barrier before and after it. */
   uniformLoad(name: string, array: Memory, index: Operand): Value {
-    require(array.space === "workgroup", `${array.name} is not workgroup memory`);
+    ensure(array.space === "workgroup", `${array.name} is not workgroup memory`);
     const own = this.declare(name);
     const place = lift(index, "u32").expression;
     this.emit({ kind: "uniform-load", name: own, array: array.name, index: place, type: array.type });
@@ -376,7 +378,7 @@ export class KernelBuilder {
 
   private atomic(op: "add" | "max", array: Memory, index: Operand, value: Operand, result?: string): Value | undefined {
     const declaration = this.arrays.find((candidate) => candidate.name === array.name);
-    require(declaration?.atomic === true, `${array.name} is no atomic array`);
+    ensure(declaration?.atomic === true, `${array.name} is no atomic array`);
     const own = result === undefined ? undefined : this.declare(result);
     const operands = { index: lift(index, "u32").expression, value: lift(value, "u32").expression };
     this.emit({ kind: "atomic", op, name: array.name, ...operands, ...(own !== undefined && { result: own }) });
@@ -405,7 +407,7 @@ export class KernelBuilder {
 
   /** The author's name, or that with a number where it is taken; unique in the whole kernel. */
   private declare(name: string): string {
-    require(/^[a-z][a-z0-9_]*$/.test(name), `"${name}" is not a name: lower case, digits and underscores`);
+    ensure(/^[a-z][a-z0-9_]*$/.test(name), `"${name}" is not a name: lower case, digits and underscores`);
     let own = name;
     for (let count = 1; this.names.has(own); count++) own = `${name}_${count}`;
     this.names.add(own);
@@ -413,6 +415,6 @@ export class KernelBuilder {
   }
 }
 
-function require(condition: boolean, complaint: string): asserts condition {
+function ensure(condition: boolean, complaint: string): asserts condition {
   if (!condition) throw new InternalError(`kernel builder: ${complaint}`);
 }

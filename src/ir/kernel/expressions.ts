@@ -48,19 +48,21 @@ export interface Param {
   readonly name: string;
 }
 
-export type BuiltinName =
-  | "workgroup_id.x"
-  | "workgroup_id.y"
-  | "workgroup_id.z"
-  | "num_workgroups.x"
-  | "num_workgroups.y"
-  | "num_workgroups.z"
+export const builtinNames = [
+  "workgroup_id.x",
+  "workgroup_id.y",
+  "workgroup_id.z",
+  "num_workgroups.x",
+  "num_workgroups.y",
+  "num_workgroups.z",
   /** Place in the workgroup; workgroups are one-dimensional. */
-  | "local_id"
+  "local_id",
   /** `workgroup_id.x * workgroup size + local_id`. */
-  | "global_id"
-  | "subgroup_lane"
-  | "subgroup_size";
+  "global_id",
+  "subgroup_lane",
+  "subgroup_size",
+] as const;
+export type BuiltinName = (typeof builtinNames)[number];
 
 /** Where an invocation stands; always u32. */
 export interface Builtin {
@@ -82,20 +84,22 @@ export interface Load {
   readonly index: Expression;
 }
 
-export type UnaryOp =
-  | "neg"
-  | "not"
-  | "bit-not"
-  | "abs"
-  | "exp"
-  | "exp2"
-  | "log"
-  | "log2"
-  | "sqrt"
-  | "inverse-sqrt"
-  | "tanh"
-  | "floor"
-  | "ceil";
+export const unaryOps = [
+  "neg",
+  "not",
+  "bit-not",
+  "abs",
+  "exp",
+  "exp2",
+  "log",
+  "log2",
+  "sqrt",
+  "inverse-sqrt",
+  "tanh",
+  "floor",
+  "ceil",
+] as const;
+export type UnaryOp = (typeof unaryOps)[number];
 
 /** Componentwise on vectors. */
 export interface Unary {
@@ -105,12 +109,17 @@ export interface Unary {
   readonly operand: Expression;
 }
 
-export type ArithmeticOp = "add" | "sub" | "mul" | "div" | "rem" | "min" | "max";
-export type ComparisonOp = "eq" | "ne" | "lt" | "le" | "gt" | "ge";
-export type BitOp = "bit-and" | "bit-or" | "bit-xor" | "shl" | "shr";
+export const arithmeticOps = ["add", "sub", "mul", "div", "rem", "min", "max"] as const;
+export type ArithmeticOp = (typeof arithmeticOps)[number];
+export const comparisonOps = ["eq", "ne", "lt", "le", "gt", "ge"] as const;
+export type ComparisonOp = (typeof comparisonOps)[number];
+export const bitOps = ["bit-and", "bit-or", "bit-xor", "shl", "shr"] as const;
+export type BitOp = (typeof bitOps)[number];
 /** The right side is evaluated only when the left one does not decide. */
-export type LogicOp = "and" | "or";
-export type BinaryOp = ArithmeticOp | ComparisonOp | BitOp | LogicOp;
+export const logicOps = ["and", "or"] as const;
+export type LogicOp = (typeof logicOps)[number];
+export const binaryOps = [...arithmeticOps, ...comparisonOps, ...bitOps, ...logicOps] as const;
+export type BinaryOp = (typeof binaryOps)[number];
 
 /**
  * Componentwise on vectors; both sides have one type, except that shifts count by u32.
@@ -187,7 +196,8 @@ export interface Dot {
   readonly right: Expression;
 }
 
-export type HalfFormat = "f16" | "bf16";
+export const halfFormats = ["f16", "bf16"] as const;
+export type HalfFormat = (typeof halfFormats)[number];
 
 /** Two f32 to two halves in one u32, the first in the low bits. Needs no capability. */
 export interface Pack {

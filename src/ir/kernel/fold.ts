@@ -1,4 +1,4 @@
-import type { ArithmeticOp, ComparisonOp, Expression } from "./expressions.js";
+import { type ArithmeticOp, arithmeticOps, type ComparisonOp, type Expression } from "./expressions.js";
 import { constant } from "./make-expression.js";
 import { isInteger, widthOf } from "./types.js";
 
@@ -50,7 +50,7 @@ function exactResult(op: ArithmeticOp, a: number, b: number): number {
 
 /** Whether an operator is one that `foldInteger` takes. */
 export function isArithmetic(op: string): op is ArithmeticOp {
-  return ["add", "sub", "mul", "div", "rem", "min", "max"].includes(op);
+  return arithmeticOps.some((known) => known === op);
 }
 
 /** The outcome of comparing two integer constants; nothing when one of them is not known. */

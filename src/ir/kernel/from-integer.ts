@@ -22,7 +22,7 @@ export function integerValue(k: KernelBuilder, expr: Expr, symbols: Symbols): Va
 }
 
 /** Whether an integer expression is not 0. */
-export function integerCondition(k: KernelBuilder, expr: Expr, symbols: Symbols): Value {
+function integerCondition(k: KernelBuilder, expr: Expr, symbols: Symbols): Value {
   if (typeof expr === "number") return bool(expr !== 0);
   if (typeof expr === "object" && (expr.op === "le" || expr.op === "eq")) {
     const [left, right] = expr.args.map((arg) => integerValue(k, arg, symbols)) as [Value, Value];

@@ -47,7 +47,7 @@ import {
 /** A scalar constant; floats are rounded to their type here, so text and interpreter agree on the value. */
 export function constant(type: ScalarType, value: number): Constant {
   const stored = storedConstant(type, value);
-  require(Number.isFinite(stored), () => `${value} is not a finite ${type}`);
+  ensure(Number.isFinite(stored), () => `${value} is not a finite ${type}`);
   return { kind: "constant", type, value: stored };
 }
 
@@ -62,10 +62,10 @@ function storedConstant(type: ScalarType, value: number): number {
     case "bool":
       return value !== 0 ? 1 : 0;
     case "i32":
-      require(value === (value | 0), () => `${value} is no i32`);
+      ensure(value === (value | 0), () => `${value} is no i32`);
       return value | 0;
     case "u32":
-      require(value === value >>> 0, () => `${value} is no u32`);
+      ensure(value === value >>> 0, () => `${value} is no u32`);
       return value;
   }
 }
@@ -81,7 +81,7 @@ export function load(space: Space, name: string, type: ValueType, index: Express
 
 /** Indices are single integers. */
 export function checkIndex(index: Expression): void {
-  require(index.type === "u32" || index.type === "i32", () => `an index is u32 or i32, not ${index.type}`);
+  ensure(index.type === "u32" || index.type === "i32", () => `an index is u32 or i32, not ${index.type}`);
 }
 
 export function unary(op: UnaryOp, operand: Expression): Unary {
@@ -94,7 +94,7 @@ export function unary(op: UnaryOp, operand: Expression): Unary {
         : op === "neg" || op === "abs"
           ? isFloat(type) || scalarOf(type) === "i32"
           : isFloat(type);
-  require(legal, () => `${op} of ${type}`);
+  ensure(legal, () => `${op} of ${type}`);
   return { kind: "unary", type, op, operand };
 }
 
@@ -105,10 +105,10 @@ export function binary(op: BinaryOp, left: Expression, right: Expression): Binar
 function binaryType(op: BinaryOp, left: ValueType, right: ValueType): ValueType {
   const complaint = () => `${op} of ${left} and ${right}`;
   if (op === "shl" || op === "shr") {
-    require(isInteger(left) && scalarOf(right) === "u32" && widthOf(left) === widthOf(right), complaint);
+    ensure(isInteger(left) && scalarOf(right) === "u32" && widthOf(left) === widthOf(right), complaint);
     return left;
   }
-  require(left === right, complaint);
+  ensure(left === right, complaint);
   switch (op) {
     case "add":
     case "sub":
@@ -117,95 +117,99 @@ function binaryType(op: BinaryOp, left: ValueType, right: ValueType): ValueType 
     case "rem":
     case "min":
     case "max":
-      require(isFloat(left) || isInteger(left), complaint);
+      ensure(isFloat(left) || isInteger(left), complaint);
       return left;
     case "lt":
     case "le":
     case "gt":
     case "ge":
-      require(isFloat(left) || isInteger(left), complaint);
+      ensure(isFloat(left) || isInteger(left), complaint);
       return vectorOf("bool", widthOf(left));
     case "eq":
     case "ne":
-      require(scalarOf(left) !== "bf16", complaint);
+      ensure(scalarOf(left) !== "bf16", complaint);
       return vectorOf("bool", widthOf(left));
     case "bit-and":
     case "bit-or":
     case "bit-xor":
-      require(isInteger(left), complaint);
+      ensure(isInteger(left), complaint);
       return left;
     case "and":
     case "or":
-      require(left === "bool", complaint);
+      ensure(left === "bool", complaint);
       return "bool";
   }
 }
 
 export function clamp(value: Expression, low: Expression, high: Expression): Clamp {
-  require(low.type === value.type && high.type === value.type, () =>
-    `clamp of ${value.type}, ${low.type}, ${high.type}`);
-  require(isFloat(value.type) || isInteger(value.type), () => `clamp of ${value.type}`);
+  ensure(
+    low.type === value.type && high.type === value.type,
+    () => `clamp of ${value.type}, ${low.type}, ${high.type}`,
+  );
+  ensure(isFloat(value.type) || isInteger(value.type), () => `clamp of ${value.type}`);
   return { kind: "clamp", type: value.type, value, low, high };
 }
 
 export function fma(a: Expression, b: Expression, c: Expression): Fma {
-  require(isFloat(a.type) && b.type === a.type && c.type === a.type, () => `fma of ${a.type}, ${b.type}, ${c.type}`);
+  ensure(isFloat(a.type) && b.type === a.type && c.type === a.type, () => `fma of ${a.type}, ${b.type}, ${c.type}`);
   return { kind: "fma", type: a.type, a, b, c };
 }
 
 export function select(condition: Expression, yes: Expression, no: Expression): Select {
-  require(yes.type === no.type, () => `select between ${yes.type} and ${no.type}`);
+  ensure(yes.type === no.type, () => `select between ${yes.type} and ${no.type}`);
   const each = vectorOf("bool", widthOf(yes.type));
-  require(condition.type === "bool" || condition.type === each, () => `select by ${condition.type} of ${yes.type}`);
+  ensure(condition.type === "bool" || condition.type === each, () => `select by ${condition.type} of ${yes.type}`);
   return { kind: "select", type: yes.type, condition, yes, no };
 }
 
 /** Changes the scalar type and keeps the width. */
 export function convert(value: Expression, scalar: ScalarType): Convert {
-  require(scalar !== "bool" && !isBool(value.type), () =>
-    `convert ${value.type} to ${scalar}: use select or a comparison`);
+  ensure(
+    scalar !== "bool" && !isBool(value.type),
+    () => `convert ${value.type} to ${scalar}: use select or a comparison`,
+  );
   return { kind: "convert", type: vectorOf(scalar, widthOf(value.type)), value };
 }
 
 export function bitcast(value: Expression, scalar: ScalarType): Bitcast {
   const words: readonly ScalarType[] = ["f32", "i32", "u32"];
-  require(words.includes(scalarOf(value.type)) && words.includes(scalar), () => `bitcast ${value.type} to ${scalar}`);
+  ensure(words.includes(scalarOf(value.type)) && words.includes(scalar), () => `bitcast ${value.type} to ${scalar}`);
   return { kind: "bitcast", type: vectorOf(scalar, widthOf(value.type)), value };
 }
 
 export function vector(scalar: ScalarType, width: VectorWidth, parts: readonly Expression[]): Vector {
-  require(parts.length === 1 || parts.length === width, () => `${parts.length} parts for a vector of ${width}`);
-  for (const part of parts) require(part.type === scalar, () => `a ${part.type} in a vector of ${scalar}`);
+  ensure(parts.length === 1 || parts.length === width, () => `${parts.length} parts for a vector of ${width}`);
+  for (const part of parts) ensure(part.type === scalar, () => `a ${part.type} in a vector of ${scalar}`);
   return { kind: "vector", type: vectorOf(scalar, width), parts };
 }
 
 export function extract(value: Expression, component: number): Extract {
   const width = widthOf(value.type);
-  require(width > 1 && component >= 0 && component < width, () => `component ${component} of ${value.type}`);
+  ensure(width > 1 && component >= 0 && component < width, () => `component ${component} of ${value.type}`);
   return { kind: "extract", type: scalarOf(value.type), value, component };
 }
 
 export function dot(left: Expression, right: Expression): Dot {
-  require(left.type === right.type && widthOf(left.type) > 1, () => `dot of ${left.type} and ${right.type}`);
-  require(isFloat(left.type), () => `dot of ${left.type}`);
+  ensure(left.type === right.type && widthOf(left.type) > 1, () => `dot of ${left.type} and ${right.type}`);
+  ensure(isFloat(left.type), () => `dot of ${left.type}`);
   return { kind: "dot", type: scalarOf(left.type), left, right };
 }
 
 export function pack(format: HalfFormat, value: Expression): Pack {
-  require(value.type === "vec2<f32>", () => `pack takes vec2<f32>, not ${value.type}`);
+  ensure(value.type === "vec2<f32>", () => `pack takes vec2<f32>, not ${value.type}`);
   return { kind: "pack", type: "u32", format, value };
 }
 
 export function unpack(format: HalfFormat, value: Expression): Unpack {
-  require(value.type === "u32", () => `unpack takes u32, not ${value.type}`);
+  ensure(value.type === "u32", () => `unpack takes u32, not ${value.type}`);
   return { kind: "unpack", type: "vec2<f32>", format, value };
 }
 
 export function addHalves(format: HalfFormat, left: Expression, right: Expression): AddHalves {
-  require(left.type === "u32" && right.type === "u32", () => `halves of ${left.type} and ${right.type}`);
+  ensure(left.type === "u32" && right.type === "u32", () => `halves of ${left.type} and ${right.type}`);
   return { kind: "add-halves", type: "u32", format, left, right };
 }
 
-function require(condition: boolean, complaint: () => string): asserts condition {
+function ensure(condition: boolean, complaint: () => string): asserts condition {
   if (!condition) throw new InternalError(`kernel expression: ${complaint()}`);
 }

@@ -1,5 +1,13 @@
 import { InternalError } from "../../diagnostics/diagnostic.js";
-import type { BinaryOp, BuiltinName, Expression, HalfFormat, Space, UnaryOp } from "./expressions.js";
+import {
+  binaryOps,
+  builtinNames,
+  type Expression,
+  type HalfFormat,
+  halfFormats,
+  type Space,
+  unaryOps,
+} from "./expressions.js";
 import type { Access, BufferDeclaration, BufferRole, Kernel, ParamDeclaration, WorkgroupArray } from "./kernel.js";
 import * as make from "./make-expression.js";
 import { inferRequirements } from "./requirements.js";
@@ -22,6 +30,14 @@ export function parseKernel(text: string): Kernel {
   verifyKernel(kernel);
   return kernel;
 }
+
+/** Suffixes of constants. */
+const constantTypes: ReadonlyMap<string, ScalarType> = new Map([
+  ["f", "f32"],
+  ["h", "f16"],
+  ["i", "i32"],
+  ["u", "u32"],
+]);
 
 class KernelParser {
   private readonly reader: TokenReader;
@@ -156,7 +172,7 @@ class KernelParser {
       case "mma": {
         const { name } = this.declared();
         reader.expect("=");
-        const format = this.oneOf<HalfFormat>(["f16", "bf16"]);
+        const format = this.halfFormat(reader.word());
         const a = this.expression();
         reader.expect("by");
         const b = this.expression();
@@ -256,7 +272,7 @@ class KernelParser {
   }
 
   private constant(text: string): Expression {
-    const type = ({ f: "f32", h: "f16", i: "i32", u: "u32" } as const)[text.at(-1) as "f"];
+    const type = constantTypes.get(text.at(-1)!);
     if (type === undefined) return this.reader.fail(`${text} does not say its type`);
     return make.constant(type, Number(text.slice(0, -1)));
   }
@@ -264,7 +280,10 @@ class KernelParser {
   private builtin(): Expression {
     const name = this.reader.marked("@");
     const axis = this.reader.takeIf(".") ? `.${this.reader.match(/^[xyz]$/, "an axis")}` : "";
-    return make.builtin(`${name}${axis}` as BuiltinName);
+    const full = `${name}${axis}`;
+    return make.builtin(
+      builtinNames.find((known) => known === full) ?? this.reader.fail(`there is no built-in value ${full}`),
+    );
   }
 
   private call(name: string): Expression {
@@ -279,14 +298,16 @@ class KernelParser {
       if (parts.length !== count) reader.fail(`${name} takes ${count} operands, not ${parts.length}`);
     };
     if (isValueType(name)) return make.vector(scalarOf(name), widthOf(name) as VectorWidth, parts);
-    const op = name.replaceAll("_", "-");
-    if (unaryOps.has(op)) {
+    const word = name.replaceAll("_", "-");
+    const unaryOp = unaryOps.find((op) => op === word);
+    if (unaryOp !== undefined) {
       arity(1);
-      return make.unary(op as UnaryOp, a);
+      return make.unary(unaryOp, a);
     }
-    if (binaryOps.has(op)) {
+    const binaryOp = binaryOps.find((op) => op === word);
+    if (binaryOp !== undefined) {
       arity(2);
-      return make.binary(op as BinaryOp, a, b);
+      return make.binary(binaryOp, a, b);
     }
     const [verb, noun] = name.split("_") as [string, string];
     arity({ clamp: 3, fma: 3, select: 3, dot: 2, add: 2 }[verb] ?? 1);
@@ -304,11 +325,11 @@ class KernelParser {
       case "as":
         return make.bitcast(a, this.scalar(noun));
       case "pack":
-        return make.pack(noun as HalfFormat, a);
+        return make.pack(this.halfFormat(noun), a);
       case "unpack":
-        return make.unpack(noun as HalfFormat, a);
+        return make.unpack(this.halfFormat(noun), a);
       case "add":
-        return make.addHalves(noun as HalfFormat, a, b);
+        return make.addHalves(this.halfFormat(noun), a, b);
       default:
         return reader.fail(`there is no operator ${name}`);
     }
@@ -372,6 +393,10 @@ class KernelParser {
     return scalarTypes.find((type) => type === text) ?? this.reader.fail(`${text} is no scalar type`);
   }
 
+  private halfFormat(text: string): HalfFormat {
+    return halfFormats.find((format) => format === text) ?? this.reader.fail(`${text} is no format of halves`);
+  }
+
   private oneOf<Word extends string>(words: readonly Word[]): Word {
     const text = this.reader.word();
     return (
@@ -379,42 +404,3 @@ class KernelParser {
     );
   }
 }
-
-const unaryOps: ReadonlySet<string> = new Set<UnaryOp>([
-  "neg",
-  "not",
-  "bit-not",
-  "abs",
-  "exp",
-  "exp2",
-  "log",
-  "log2",
-  "sqrt",
-  "inverse-sqrt",
-  "tanh",
-  "floor",
-  "ceil",
-]);
-
-const binaryOps: ReadonlySet<string> = new Set<BinaryOp>([
-  "add",
-  "sub",
-  "mul",
-  "div",
-  "rem",
-  "min",
-  "max",
-  "eq",
-  "ne",
-  "lt",
-  "le",
-  "gt",
-  "ge",
-  "bit-and",
-  "bit-or",
-  "bit-xor",
-  "shl",
-  "shr",
-  "and",
-  "or",
-]);

@@ -140,7 +140,7 @@ export function constantOf(type: ValueType, value: number): Value {
   return fill(new Value(make.constant(scalarOf(type), value)), type);
 }
 
-/** A vector of scalars: `vector("f32", [a, b])`, or one value for all components: `vector("f32", 4, zero)`. */
+/** A vector of scalars: `vector("f32", [a, b])`. */
 export function vector(scalar: ScalarType, parts: readonly Operand[]): Value {
   const values = parts.map((part) => lift(part, scalar).expression);
   return new Value(make.vector(scalar, values.length as VectorWidth, values));

@@ -1,10 +1,10 @@
 /** Says what a legal kernel is. `buildKernel` and the parser call it, and so should whatever rewrites a kernel. */
 import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
 import type { Capabilities } from "./capabilities.js";
-import { remake } from "./check-expression.js";
 import type { Expression, Load } from "./expressions.js";
 import type { Kernel } from "./kernel.js";
 import * as make from "./make-expression.js";
+import { remake } from "./remake.js";
 import { inferRequirements } from "./requirements.js";
 import type { AsyncCopy, For, Statement } from "./statements.js";
 import { bytesOf, isBool, isFloat, isInteger, type ValueType, vectorOf } from "./types.js";

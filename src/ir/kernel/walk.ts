@@ -117,7 +117,7 @@ export function expressionsOf(statement: Statement): readonly Expression[] {
 }
 
 /** The blocks nested in a statement. */
-export function blocksOf(statement: Statement): readonly (readonly Statement[])[] {
+function blocksOf(statement: Statement): readonly (readonly Statement[])[] {
   switch (statement.kind) {
     case "if":
       return [statement.body, statement.otherwise];

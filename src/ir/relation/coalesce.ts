@@ -5,10 +5,8 @@
  * A ∪ B. Every test is an exact integer test, so the union never changes.
  */
 
-import { negate } from "./affine.js";
 import { areFeasible, type Conjunct, conjunct, opposites } from "./conjunct.js";
-import type { Constraint } from "./constraint.js";
-import { atLeastZero } from "./constraint.js";
+import { boundsOf, type Constraint } from "./constraint.js";
 import { Premises } from "./premises.js";
 import { simplifyConjunct } from "./simplify.js";
 
@@ -31,18 +29,18 @@ export function coalesce(set: readonly Conjunct[], context: readonly Constraint[
 }
 
 function merge(a: Conjunct, b: Conjunct, context: readonly Constraint[]): Conjunct | undefined {
-  const halvesOfA = a.constraints.flatMap(halves);
-  const halvesOfB = b.constraints.flatMap(halves);
-  const knowingA = new Premises(a.constraints, context, halvesOfB);
-  const sharedOfB = halvesOfB.filter((constraint) => knowingA.imply(constraint));
-  if (sharedOfB.length === halvesOfB.length) return b;
-  const knowingB = new Premises(b.constraints, context, halvesOfA);
-  const sharedOfA = halvesOfA.filter((constraint) => knowingB.imply(constraint));
-  if (sharedOfA.length === halvesOfA.length) return a;
+  const boundsOfA = a.constraints.flatMap(boundsOf);
+  const boundsOfB = b.constraints.flatMap(boundsOf);
+  const knowingA = new Premises(a.constraints, context, boundsOfB);
+  const sharedOfB = boundsOfB.filter((constraint) => knowingA.imply(constraint));
+  if (sharedOfB.length === boundsOfB.length) return b;
+  const knowingB = new Premises(b.constraints, context, boundsOfA);
+  const sharedOfA = boundsOfA.filter((constraint) => knowingB.imply(constraint));
+  if (sharedOfA.length === boundsOfA.length) return a;
   const hull = conjunct([sharedOfA, sharedOfB]);
   if (hull === undefined) return undefined;
-  const onlyA = halvesOfA.filter((constraint) => !sharedOfA.includes(constraint));
-  const onlyB = halvesOfB.filter((constraint) => !sharedOfB.includes(constraint));
+  const onlyA = boundsOfA.filter((constraint) => !sharedOfA.includes(constraint));
+  const onlyB = boundsOfB.filter((constraint) => !sharedOfB.includes(constraint));
   // A point of H outside both breaks one constraint of A and one of B.
   const covered = onlyA.every((ofA) =>
     onlyB.every((ofB) =>
@@ -52,12 +50,4 @@ function merge(a: Conjunct, b: Conjunct, context: readonly Constraint[]): Conjun
     ),
   );
   return covered ? simplifyConjunct(hull, context) : undefined;
-}
-
-/** An equality as its two bounds, of which one may survive a union. */
-function halves(constraint: Constraint): Constraint[] {
-  if (constraint.kind === "at-least-zero") return [constraint];
-  return [atLeastZero(constraint.form), atLeastZero(negate(constraint.form))].flatMap((part) =>
-    part === "never" ? [] : [...part],
-  );
 }

@@ -1,7 +1,7 @@
 /**
  * Conjunctions of constraints, and the questions that the Omega test answers about them.
  */
-import { type Affine, evaluateForm, linearKey, negate, substituteForm } from "./affine.js";
+import { type Affine, evaluateForm, linearKey, negate, shift, substituteForm } from "./affine.js";
 import { addConstraints, emptySystem } from "./atom-system.js";
 import { atLeastZero, type Constraint, constraintKey, equalZero, type Normalized } from "./constraint.js";
 import { isFeasible } from "./feasibility.js";
@@ -81,25 +81,18 @@ export function areFeasible(...lists: readonly (readonly Constraint[])[]): boole
   return isFeasible(system);
 }
 
-export const isEmptyConjunct = (part: Conjunct): boolean => !areFeasible(part.constraints);
-
 /** Whether every point of the conjunct satisfies the constraint. */
 export const implies = (part: Conjunct, constraint: Constraint): boolean =>
   new Premises(part.constraints, [], [constraint]).imply(constraint);
 
 /** The alternatives, each a list of constraints, whose union is the opposite of a constraint. */
 export function opposites(constraint: Constraint): Constraint[][] {
-  const below = atLeastZero(shiftedNegation(constraint.form));
+  const below = atLeastZero(shift(negate(constraint.form), -1));
   const alternatives = [below];
   if (constraint.kind === "zero") {
-    alternatives.push(atLeastZero({ terms: constraint.form.terms, constant: constraint.form.constant - 1 }));
+    alternatives.push(atLeastZero(shift(constraint.form, -1)));
   }
   return alternatives.filter((part) => part !== "never").map((part) => [...part]);
-}
-
-function shiftedNegation(form: Affine): Affine {
-  const negated = negate(form);
-  return { terms: negated.terms, constant: negated.constant - 1 };
 }
 
 export function isSubsetOfConjunct(part: Conjunct, of: Conjunct): boolean {

@@ -35,7 +35,7 @@ export type Normalized = readonly Constraint[] | "never";
  *
  * A constraint between two floors is rewritten to bound the one of higher rank.
  */
-export function rankOfVariable(name: string): number {
+function rankOfVariable(name: string): number {
   if (name.startsWith("k.") || name.startsWith("row")) return 3;
   if (name.startsWith("q.") || name.startsWith("q_")) return 2;
   return 1;
@@ -85,6 +85,15 @@ export function equalZero(form: Affine): Normalized {
     return above === "never" || below === "never" ? "never" : [...above, ...below];
   }
   return [{ kind: "zero", form: tight, linear: linearKey(tight) }];
+}
+
+/** The bounds that a constraint comes to: an equality is two, of which one may hold without the other. */
+export function boundsOf(constraint: Constraint): readonly Constraint[] {
+  if (constraint.kind === "at-least-zero") return [constraint];
+  return [constraint.form, negate(constraint.form)].flatMap((form) => {
+    const bound = atLeastZero(form);
+    return bound === "never" ? [] : bound;
+  });
 }
 
 /** The floor of highest rank that can be bounded by the rest of the form: it has a unit factor, or stands alone at the top. */

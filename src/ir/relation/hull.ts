@@ -1,10 +1,8 @@
 /**
  * One simple conjunct around a set: what an analysis goes on with when the exact set has become too complicated.
  */
-import { negate } from "./affine.js";
-import type { Conjunct } from "./conjunct.js";
-import { conjunct } from "./conjunct.js";
-import { atLeastZero, type Constraint } from "./constraint.js";
+import { type Conjunct, conjunct } from "./conjunct.js";
+import { boundsOf, type Constraint } from "./constraint.js";
 import type { IntegerSet } from "./integer-set.js";
 import { Premises } from "./premises.js";
 import { linearHull } from "./project.js";
@@ -31,25 +29,14 @@ function withoutNestedFloors(part: Conjunct): Conjunct {
 
 /** The constraints of either that hold for both. */
 function around(a: Conjunct, b: Conjunct, context: readonly Constraint[]): Conjunct {
-  const ofA = halves(a);
-  const ofB = halves(b);
+  const ofA = a.constraints.flatMap(boundsOf);
+  const ofB = b.constraints.flatMap(boundsOf);
   const knowingA = new Premises(a.constraints, context, ofB);
   const knowingB = new Premises(b.constraints, context, ofA);
   return listed([
     ...ofA.filter((constraint) => knowingB.imply(constraint)),
     ...ofB.filter((constraint) => knowingA.imply(constraint)),
   ]);
-}
-
-/** Bounds, with equalities as two of them. */
-function halves({ constraints }: Conjunct): Constraint[] {
-  return constraints.flatMap((constraint) => {
-    if (constraint.kind === "at-least-zero") return [constraint];
-    return [constraint.form, negate(constraint.form)].flatMap((form) => {
-      const half = atLeastZero(form);
-      return half === "never" ? [] : [...half];
-    });
-  });
 }
 
 /** Constraints that are known to have a point in common. */

@@ -3,7 +3,7 @@
  *
  * A set has no list of dimensions: variables that its constraints do not mention are unbounded.
  */
-import { type Affine, minus } from "./affine.js";
+import { type Affine, minus, shift } from "./affine.js";
 import { coalesce } from "./coalesce.js";
 import {
   areFeasible,
@@ -34,14 +34,9 @@ export function where(...parts: readonly Normalized[]): IntegerSet {
 }
 
 /** left <= right, left < right and so on, to be given to `where`. */
-export const atMost = (left: Affine, right: Affine): Normalized => atLeastZero(difference(right, left, 0));
-export const less = (left: Affine, right: Affine): Normalized => atLeastZero(difference(right, left, -1));
-export const equal = (left: Affine, right: Affine): Normalized => equalZero(difference(left, right, 0));
-
-function difference(left: Affine, right: Affine, by: number): Affine {
-  const result = minus(left, right);
-  return { terms: result.terms, constant: result.constant + by };
-}
+export const atMost = (left: Affine, right: Affine): Normalized => atLeastZero(minus(right, left));
+export const less = (left: Affine, right: Affine): Normalized => atLeastZero(shift(minus(right, left), -1));
+export const equal = (left: Affine, right: Affine): Normalized => equalZero(minus(left, right));
 
 export function union(...sets: readonly IntegerSet[]): IntegerSet {
   const seen = new Map<string, Conjunct>();

@@ -19,7 +19,7 @@ export interface LinearSystem {
 export const copyRows = (rows: readonly Row[]): Row[] => rows.map((row) => row.slice());
 
 /** into += factor * row. */
-export function addMultiple(into: Row, row: Row, factor: number): void {
+function addMultiple(into: Row, row: Row, factor: number): void {
   for (let c = 0; c < into.length; c++) {
     const value = row[c]!;
     if (value !== 0) into[c] = exactInteger(into[c]! + exactInteger(factor * value));
@@ -39,7 +39,7 @@ export function contentOf(row: Row): number {
 }
 
 /** Divides an inequality by its content and rounds its constant; false when it holds for no integer, undefined when for all. */
-export function tightenInequality(row: Row): Row | false | undefined {
+function tightenInequality(row: Row): Row | false | undefined {
   const content = contentOf(row);
   if (content === 0) return row[0]! >= 0 ? undefined : false;
   if (content > 1) {
@@ -136,7 +136,7 @@ export function reduceByPivot(
 }
 
 /** A lower and an upper bound of one column, added so that the column vanishes; `slack` is what the dark shadow subtracts. */
-export function combineBounds(lower: Row, upper: Row, column: number): { readonly row: Row; readonly slack: number } {
+function combineBounds(lower: Row, upper: Row, column: number): { readonly row: Row; readonly slack: number } {
   const a = lower[column]!;
   const b = -upper[column]!;
   const common = gcd(a, b);
@@ -151,7 +151,7 @@ export function combineBounds(lower: Row, upper: Row, column: number): { readonl
 }
 
 /** Whether the real shadow of two bounds has no integer point that the dark shadow lacks. */
-export function shadowsAgree(row: Row, slack: number): boolean {
+function shadowsAgree(row: Row, slack: number): boolean {
   if (slack === 0) return true;
   const content = contentOf(row);
   if (content === 0) return row[0]! < 0 || row[0]! >= slack;

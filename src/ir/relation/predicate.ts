@@ -41,7 +41,7 @@ export interface Token {
 }
 
 /** The value of a term at one pair of tokens; the definition that every analysis is tested against. */
-export function evaluateTerm(term: Term, query: Token, key: Token): number {
+function evaluateTerm(term: Term, query: Token, key: Token): number {
   switch (term.kind) {
     case "constant":
       return term.value;

@@ -13,7 +13,7 @@
  *    result is the union over the bounds of "x is this one".
  * 5. The Omega test's dark shadow and splinters.
  */
-import { type Affine, type Atom, atomMentions, floorOf, keyOf, negate, scale } from "./affine.js";
+import { type Affine, type Atom, atomMentions, combine, floorOf, keyOf, negate, shift } from "./affine.js";
 import { type AtomSystem, addConstraints, columnOf, emptySystem, rowOf } from "./atom-system.js";
 import { areFeasible, type Conjunct, conjunct } from "./conjunct.js";
 import { atLeastZero, equalZero, type Normalized } from "./constraint.js";
@@ -267,9 +267,10 @@ function constraintsOf({ system }: Projection): Normalized[] {
   for (const atom of system.atoms) {
     if (atom.kind !== "floor") continue;
     const quotient = { terms: [{ atom, factor: 1 }], constant: 0 };
-    const lower = sum(atom.numerator, scale(quotient, -atom.divisor), 0);
-    definitions.add(keyOf(lower));
-    definitions.add(keyOf(sum(negate(atom.numerator), scale(quotient, atom.divisor), atom.divisor - 1)));
+    // 0 <= numerator - divisor * quotient <= divisor - 1
+    const remainder = combine(atom.numerator, 1, quotient, -atom.divisor);
+    definitions.add(keyOf(remainder));
+    definitions.add(keyOf(shift(negate(remainder), atom.divisor - 1)));
   }
   const inequalities = system.inequalities
     .map((row) => formOf(system, row))
@@ -278,9 +279,4 @@ function constraintsOf({ system }: Projection): Normalized[] {
     ...system.equalities.map((row) => equalZero(formOf(system, row))),
     ...inequalities.map((form) => atLeastZero(form)),
   ];
-}
-
-function sum(left: Affine, right: Affine, by: number): Affine {
-  const terms = [...left.terms, ...right.terms].sort((a, b) => (a.atom.key < b.atom.key ? -1 : 1));
-  return { terms, constant: left.constant + right.constant + by };
 }

@@ -5,9 +5,9 @@
  * parts, a part that holds a point which no other wide part holds is found from the piece with that point; so the parts of two
  * descriptions of one relation are nearly always the same. Every test is an exact integer test, so the union never changes.
  */
-import { type Affine, type AffineTerm, combine, minus, negate, shift } from "./affine.js";
+import { type Affine, type AffineTerm, combine, minus, shift } from "./affine.js";
 import { type Conjunct, conjunct, opposites } from "./conjunct.js";
-import { atLeastZero, type Constraint } from "./constraint.js";
+import { atLeastZero, boundsOf, type Constraint } from "./constraint.js";
 import { type IntegerSet, intersect, isEmpty, isSubset, union, where } from "./integer-set.js";
 import { simplifyConjunct } from "./simplify.js";
 
@@ -47,7 +47,7 @@ function pin(part: Conjunct, context: readonly Constraint[]): Conjunct {
 /** Loosens one constraint after the other as far as the part stays within the set. */
 function widen(part: Conjunct, set: IntegerSet, context: readonly Constraint[]): Conjunct {
   const bounds = part.constraints.flatMap((constraint) =>
-    halves(constraint).map((bound) => ({ bound, isHalf: constraint.kind === "zero" })),
+    boundsOf(constraint).map((bound) => ({ bound, isHalf: constraint.kind === "zero" })),
   );
   let kept = bounds.map(({ bound }) => bound);
   for (const { bound, isHalf } of bounds) {
@@ -95,15 +95,6 @@ function moveIn(bound: Constraint, isEmptyBetween: (from: Constraint, to: Constr
 }
 
 const moved = (bound: Constraint, by: number): Constraint => ({ ...bound, form: shift(bound.form, by) });
-
-const listOf = (normalized: ReturnType<typeof atLeastZero>): readonly Constraint[] =>
-  normalized === "never" ? [] : normalized;
-
-/** An equality as its two bounds, of which one may be loosened. */
-function halves(constraint: Constraint): readonly Constraint[] {
-  if (constraint.kind === "at-least-zero") return [constraint];
-  return [constraint.form, negate(constraint.form)].flatMap((form) => listOf(atLeastZero(form)));
-}
 
 /** Drops what the others cover. A part with a point of its own stays in any case; of the rest, as many as are needed. */
 function withoutCovered(set: IntegerSet, context: readonly Constraint[]): IntegerSet {

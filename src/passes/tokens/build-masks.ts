@@ -1,6 +1,6 @@
 import type { Attend, Graph } from "../../ir/graph/ops.js";
 import { rewriteOps } from "../../ir/graph/rewrite.js";
-import { printPredicate } from "../../ir/graph/text/predicate-text.js";
+import { printPredicateText } from "../../ir/graph/text/predicate-text.js";
 import { eachOp } from "../../ir/graph/walk.js";
 import { definePass } from "../pass.js";
 import { normalForm } from "./normal-form.js";
@@ -20,7 +20,7 @@ export const buildMasks = definePass("build-masks", (graph) => {
   for (const [index, attend] of graph.attends.entries()) {
     if (!used.has(index)) continue;
     const predicate = normalForm(attend.predicate, graph.copies);
-    const key = printPredicate(predicate);
+    const key = printPredicateText(predicate);
     if (!places.has(key)) {
       places.set(key, attends.length);
       attends.push({ ...attend, predicate, stated: attend.stated ?? attend.predicate });

@@ -7,7 +7,7 @@ import { parseGraph } from "../../../src/ir/graph/parse.js";
 import { printGraph } from "../../../src/ir/graph/print.js";
 import { parseElements, printElements } from "../../../src/ir/graph/text/element-text.js";
 import { parseExprText, printExprText } from "../../../src/ir/graph/text/expr-text.js";
-import { parsePredicate, printPredicate } from "../../../src/ir/graph/text/predicate-text.js";
+import { parsePredicateText, printPredicateText } from "../../../src/ir/graph/text/predicate-text.js";
 import { GraphTextError, TextReader } from "../../../src/ir/graph/text/reader.js";
 import { graphProblems } from "../../../src/ir/graph/verify.js";
 import { mapOperands } from "../../../src/ir/graph/walk.js";
@@ -35,7 +35,7 @@ describe("the small languages inside graph text", () => {
   it("predicates read back to the same tree", () => {
     fc.assert(
       fc.property(predicates, (predicate) => {
-        expect(parsePredicate(new TextReader(printPredicate(predicate)))).toEqual(predicate);
+        expect(parsePredicateText(new TextReader(printPredicateText(predicate)))).toEqual(predicate);
       }),
       { numRuns: 1000 },
     );
@@ -53,7 +53,7 @@ describe("the small languages inside graph text", () => {
 
   it("prints predicates in the words of the language", () => {
     expect(
-      printPredicate(predicateOf({ variant: "phd-cswa", copies: 2, window: 16, chunk: 32 })),
+      printPredicateText(predicateOf({ variant: "phd-cswa", copies: 2, window: 16, chunk: 32 })),
     ).toMatchInlineSnapshot(
       `"k.copy == 1 and k.pos < q.pos or k.pos == q.pos and k.copy <= q.copy or k.copy > 1 and q.copy > 1 and k.pos < q.pos and 1 * q.pos + (q.copy + -2) - (1 * k.pos + (k.copy + -2)) <= 16 and q.pos div 32 == k.pos div 32"`,
     );

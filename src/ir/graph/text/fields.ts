@@ -100,6 +100,12 @@ export interface OpSyntax<K extends OpKind, Operand extends FieldOf<K> = FieldOf
   readonly attributes: Codec<object>;
 }
 
+/** How an operation is written, whatever its kind. */
+export interface AnyOpSyntax {
+  readonly operands: readonly string[];
+  readonly attributes: Codec<object>;
+}
+
 /** An entry of the table; every field is either an operand or an attribute. */
 const syntax =
   <K extends OpKind>() =>

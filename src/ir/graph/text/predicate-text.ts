@@ -2,7 +2,7 @@
  * Predicates as text in the language's own grammar, closed: no rules, no parameters.
  *
  * Reading gives back the same tree. A conjunction of one part or of none, which the grammar cannot say, is written `all(…)`,
- * a disjunction `any(…)`.
+ * a disjunction `any(…)`. (`printPredicate` of the algebra is for people: it drops what says nothing.)
  */
 import { unreachable } from "../../../diagnostics/diagnostic.js";
 import type { Comparison, Coordinate, Predicate, Term } from "../../relation/predicate.js";
@@ -11,7 +11,7 @@ import { printNumber, readInfix, type TextReader } from "./reader.js";
 const comparisons: readonly Comparison[] = ["==", "!=", "<=", ">=", "<", ">"];
 const coordinates: readonly Coordinate[] = ["q.pos", "q.copy", "k.pos", "k.copy"];
 
-export function printPredicate(predicate: Predicate): string {
+export function printPredicateText(predicate: Predicate): string {
   switch (predicate.kind) {
     case "constant":
       return String(predicate.value);
@@ -23,7 +23,7 @@ export function printPredicate(predicate: Predicate): string {
     case "or": {
       const level = levelOf(predicate);
       if (level === 3)
-        return `${predicate.kind === "and" ? "all" : "any"}(${predicate.parts.map(printPredicate).join(", ")})`;
+        return `${predicate.kind === "and" ? "all" : "any"}(${predicate.parts.map(printPredicateText).join(", ")})`;
       return predicate.parts.map((part) => enclosed(part, level + 1)).join(` ${predicate.kind} `);
     }
     default:
@@ -38,10 +38,10 @@ function levelOf(predicate: Predicate): number {
 }
 
 function enclosed(predicate: Predicate, level: number): string {
-  return levelOf(predicate) < level ? `(${printPredicate(predicate)})` : printPredicate(predicate);
+  return levelOf(predicate) < level ? `(${printPredicateText(predicate)})` : printPredicateText(predicate);
 }
 
-export function printTerm(term: Term): string {
+function printTerm(term: Term): string {
   switch (term.kind) {
     case "constant":
       return printNumber(term.value);
@@ -66,7 +66,7 @@ function factor(term: Term, level: number): string {
   return own < level ? `(${printTerm(term)})` : printTerm(term);
 }
 
-export function parsePredicate(reader: TextReader): Predicate {
+export function parsePredicateText(reader: TextReader): Predicate {
   const join = (kind: "and" | "or") => (left: Predicate, right: Predicate, joined: boolean) => ({
     kind,
     parts: [...(joined && left.kind === kind ? left.parts : [left]), right],
@@ -81,14 +81,14 @@ function parseTest(reader: TextReader): Predicate {
   for (const [name, kind] of [["all", "and"] as const, ["any", "or"] as const]) {
     if (reader.accept(name)) {
       reader.expect("(");
-      return { kind, parts: reader.list(")", () => parsePredicate(reader)) };
+      return { kind, parts: reader.list(")", () => parsePredicateText(reader)) };
     }
   }
   // A parenthesis may open a predicate or a term; what follows it tells.
   return reader.either<Predicate>(
     () => {
       reader.expect("(");
-      const inner = parsePredicate(reader);
+      const inner = parsePredicateText(reader);
       reader.expect(")");
       return inner;
     },
