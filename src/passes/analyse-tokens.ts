@@ -3,12 +3,11 @@
  */
 import { type Diagnostic, InternalError } from "../diagnostics/diagnostic.js";
 import type { Graph } from "../ir/graph/ops.js";
-import type { AttentionSystem } from "./tokens/attention-system.js";
+import { type AttentionSystem, attentionSystem, type SystemOptions } from "./tokens/attention-system.js";
 import { DemandAnalysis } from "./tokens/demand.js";
 import { type DecodeDemand, deriveDecode, derivePrefill, type PrefillDemand } from "./tokens/derive-phases.js";
 import type { KeyGroup } from "./tokens/group-tokens.js";
 import { inferRetention, type Retention } from "./tokens/infer-retention.js";
-import { attentionSystem, type SystemOptions } from "./tokens/system-of-graph.js";
 
 export interface TokenFacts {
   readonly system: AttentionSystem;

@@ -3,7 +3,7 @@
  */
 import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import type { Graph } from "../ir/graph/ops.js";
+import { attentionSystem } from "./tokens/attention-system.js";
 import { checkRelation } from "./tokens/check-relation.js";
-import { attentionSystem } from "./tokens/system-of-graph.js";
 
 export const checkTokens = (graph: Graph): Diagnostic[] => checkRelation(attentionSystem(graph, { asStated: true }));

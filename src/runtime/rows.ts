@@ -2,7 +2,7 @@
  * Row tables: which tokens a phase computes, in which layers, and in what order (see `manifest.ts`).
  */
 import { evaluate } from "./expr.js";
-import { groupOf, holdsToken } from "./key-group.js";
+import { copiesIn, groupOf, holdsToken } from "./key-group.js";
 import type { KeyGroupInfo, RowRules, RowSet } from "./manifest.js";
 
 /** Tokens that a sequence goes on with, all of them known. */
@@ -73,7 +73,7 @@ function layersOfTokens(model: RowModel, from: number, to: number, sizes: Prompt
   // The greatest layer that shares an entry decides: a row that enters a layer has entered all before it.
   const deepest = rules.prefill.inputs.map((_, entry) => rules.prefill.layers.lastIndexOf(entry) + 1);
   return groups.map((group) => {
-    const copies = group.lastCopy - group.firstCopy + 1;
+    const copies = copiesIn(group);
     const counts = new Uint32Array((to - from) * copies);
     for (const [entry, sets] of rules.prefill.inputs.entries()) {
       for (const set of sets) if (set.group === group.name) mark(counts, deepest[entry]!, set, group, from, sizes);
@@ -93,7 +93,7 @@ function mark(
   from: number,
   sizes: PromptSizes,
 ): void {
-  const copies = group.lastCopy - group.firstCopy + 1;
+  const copies = copiesIn(group);
   const first = from * copies;
   const env: Record<string, number> = { ...sizes };
   for (const { lo, hi, where } of set.ranges) {
@@ -139,7 +139,7 @@ export function prefillTable(model: RowModel, parts: readonly SlicePart[]): RowT
   const words = new Int32Array(rows * wordsPerRow);
   for (const [index, { sequence, start, ids }] of parts.entries()) {
     for (const [g, group] of groups.entries()) {
-      const copies = group.lastCopy - group.firstCopy + 1;
+      const copies = copiesIn(group);
       for (const [at, count] of counted[index]![g]!.entries()) {
         if (count === 0) continue;
         const offset = Math.floor(at / copies);

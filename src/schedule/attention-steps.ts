@@ -21,6 +21,7 @@ import { prefillAttention } from "../kernels/attention/prefill.js";
 import type { HeadColumns } from "../kernels/elementwise/head-columns.js";
 import { headsOf, type StoreKeysOptions, storeKeys } from "../kernels/elementwise/store-keys.js";
 import { defaultTuning } from "../kernels/tuning.js";
+import { copiesIn } from "../runtime/key-group.js";
 import type { BindingSource, Step } from "../runtime/manifest.js";
 import { partialsBindings } from "./merged-attention.js";
 import { buffer, control, finishStep, type Situation, stepName, table, type Workshop, weight } from "./step-builder.js";
@@ -254,10 +255,11 @@ function prefillSteps(shop: Workshop, situation: Situation, op: CachedAttention)
 }
 
 function moveStep(shop: Workshop, op: CachedAttention, group: number, direction: "in" | "out"): Step {
-  const { name, firstCopy, lastCopy } = shop.graph.groups![group]!;
+  const members = shop.graph.groups![group]!;
+  const { name } = members;
   const kvWidth = op.kvHeads * op.width;
   const options = {
-    ...{ direction, group, copies: lastCopy - firstCopy + 1, kvWidth },
+    ...{ direction, group, copies: copiesIn(members), kvWidth },
     ...{ cache: shop.cache, capabilities: shop.capabilities },
   };
   const [store, scratch]: BindingSource[] = [

@@ -1,17 +1,9 @@
 /** What a session allocates, as formulas in its symbols: the run time refuses a context that does not fit before it uploads anything. */
 import { add, type Expr, evaluate, max, mul } from "../ir/expr.js";
-import type {
-  BufferInfo,
-  Element,
-  KeyGroupInfo,
-  KeyStore,
-  Manifest,
-  TableInfo,
-  WeightInfo,
-} from "../runtime/manifest.js";
+import { copiesIn } from "../runtime/key-group.js";
+import type { BufferInfo, KeyGroupInfo, KeyStore, Manifest, TableInfo, WeightInfo } from "../runtime/manifest.js";
 import { packedShape } from "../runtime/packing.js";
-
-const bytesPerElement: Readonly<Record<Element, number>> = { f32: 4, f16: 2, bf16: 2, i32: 4, u32: 4 };
+import { elementBytes } from "../runtime/shape.js";
 
 export interface MemoryParts {
   readonly layers: number;
@@ -38,7 +30,7 @@ function weightBytes({ weights, layers }: MemoryParts): number {
 
 /** Keys and values of every sequence in so many slots. */
 function keyBytes({ kvWidth, element }: KeyStore, slots: Expr): Expr {
-  return mul("batch", slots, 2 * kvWidth * bytesPerElement[element]);
+  return mul("batch", slots, 2 * kvWidth * elementBytes[element]);
 }
 
 /** Stores that outlive a step. */
@@ -59,11 +51,11 @@ function cacheBytes({ stores, groups }: MemoryParts): Expr {
 function workingBytes({ stores, groups, buffers, tables }: MemoryParts): Expr {
   const slots = new Map<string, Expr[]>();
   for (const { slot, length, element } of buffers) {
-    slots.set(slot, [...(slots.get(slot) ?? []), mul(length, bytesPerElement[element])]);
+    slots.set(slot, [...(slots.get(slot) ?? []), mul(length, elementBytes[element])]);
   }
   const keys = groups.flatMap((group, index) => {
     const all = stores.distinct.map((ofLayer) => ofLayer[index]!);
-    const copies = group.lastCopy - group.firstCopy + 1;
+    const copies = copiesIn(group);
     const steps = all.filter(({ layout }) => layout === "step").map((store) => keyBytes(store, store.slots));
     const scratches = all.filter(({ layout }) => layout === "ring" || layout === "step");
     // Indices start at 0 in all layers where some keep them for ever.

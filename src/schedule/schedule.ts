@@ -4,9 +4,10 @@
  * Every operation becomes steps: kernel calls with their bindings, and formulas for how many workgroups run. Prefill and decode
  * are two programs over the same buffers, weights and kernels.
  */
+
 import { InternalError, unreachable } from "../diagnostics/diagnostic.js";
-import { type Expr, min, mul } from "../ir/expr.js";
-import type { Block, CachedAttention, Graph, KeyGroup, Layers, Op, StoreKeys, ValueId } from "../ir/graph/ops.js";
+import { mul } from "../ir/expr.js";
+import type { CachedAttention, Graph, Layers, Op, StoreKeys, ValueId } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
 import type { Capabilities } from "../ir/kernel/capabilities.js";
 import { withDependentLaunch } from "../ir/kernel/dependent-launch.js";
@@ -15,11 +16,11 @@ import type { FloatType } from "../ir/kernel/types.js";
 import { preferredTileRows } from "../kernels/attention/options.js";
 import { takesFragments } from "../kernels/linear/matrix-fragments.js";
 import { defaultTuning, type Tuning } from "../kernels/tuning.js";
-import { copiesIn } from "../runtime/key-group.js";
-import type { BufferInfo, KeyStore, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
+import type { BufferInfo, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps, usualKeysPerSplit } from "./attention-steps.js";
-import type { KeyRetention, ScheduleFacts } from "./facts.js";
+import type { ScheduleFacts } from "./facts.js";
 import { KernelLibrary } from "./kernel-library.js";
+import { keyStores } from "./key-stores.js";
 import { classifyLayers } from "./layer-classes.js";
 import { linearSteps } from "./linear-steps.js";
 import { memoryFormulas } from "./memory-formula.js";
@@ -99,7 +100,7 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
   };
   const vocab = shop.places.widthOf(graph.body.yields[0]!);
   const sampling = samplingSteps(shop, vocab);
-  const stores = storesOf(graph, facts, loop, dtype);
+  const stores = keyStores(graph, facts, loop, dtype);
   const keysPerSplit = given?.keysPerSplit ?? usualKeysPerSplit(shop, attentions);
   const buffers = [...shop.places.buffers, ...partials(attentions, graph.copies)];
   const weights = shop.weights.finish(layers);
@@ -151,7 +152,7 @@ function schedulePhase(
       ...places.before.map((copy) => copyStep(shop, copy, "input")),
     ],
     layer: classes.map(({ graphClass, situation }) => [
-      ...bodyOf(loop!, graphClass).ops.flatMap((op) => stepsOf(shop, situation, op)),
+      ...loop!.classes[graphClass]!.body.ops.flatMap((op) => stepsOf(shop, situation, op)),
       ...places.afterLayer[graphClass]!.map((copy) => copyStep(shop, copy, "query")),
     ]),
     classOf,
@@ -162,8 +163,6 @@ function schedulePhase(
     ],
   };
 }
-
-const bodyOf = (loop: Layers, graphClass: number): Block => loop.classes[graphClass]!.body;
 
 /** Predictions that no step of their own computes (what leaves the layers, or a selection of it) are copied out. */
 function copiedLogits(shop: Workshop): Step[] {
@@ -224,47 +223,6 @@ function tileRowsOf(
 ): Workshop["tileRows"] {
   const prefill = Math.max(1, Math.min(...attentions.map((op) => preferredTileRows(op)), queryRows));
   return { prefill, decode: Math.min(prefill, copies) };
-}
-
-/** Where every layer keeps its keys; equal layers share an entry. */
-function storesOf(
-  graph: Graph,
-  facts: ScheduleFacts,
-  loop: Layers | undefined,
-  element: FloatType,
-): Manifest["stores"] {
-  const distinct: (readonly KeyStore[])[] = [];
-  const known = new Map<string, number>();
-  const layers = (loop?.classOf ?? []).map((graphClass, layer) => {
-    const store = bodyOf(loop!, graphClass).ops.find((op): op is StoreKeys => op.kind === "store-keys");
-    const kvWidth = store === undefined ? 0 : store.key.heads * store.width;
-    const stores = graph.groups!.map((members, group): KeyStore => {
-      const { layout, keep, chunk } = facts.retention[layer]![group]!;
-      const slots = slotsOf({ layout, keep }, members);
-      return { group: members.name, layout, element, kvWidth, keep, ...(chunk !== undefined && { chunk }), slots };
-    });
-    const key = JSON.stringify(stores);
-    if (!known.has(key)) known.set(key, distinct.push(stores) - 1);
-    return known.get(key)!;
-  });
-  return { distinct, layers };
-}
-
-/** A ring holds what it keeps and the keys of the step that reads it. */
-function slotsOf({ layout, keep }: KeyRetention, group: KeyGroup): Expr {
-  const copies = copiesIn(group);
-  switch (layout) {
-    case "forever":
-      return mul(group.endPos === undefined ? "context" : min("context", group.endPos), copies);
-    case "ring":
-      return keep + copies;
-    case "step":
-      return copies;
-    case "unread":
-      return 0;
-    default:
-      return unreachable(layout);
-  }
 }
 
 /** What decode attention leaves for the merge, as large as the widest attention of the model needs. */

@@ -121,6 +121,9 @@ function isSymbol(name: string): boolean {
 
 export const buffer = (name: string): BindingSource => ({ kind: "buffer", name });
 export const weight = (name: string): BindingSource => ({ kind: "weight", name });
+export const table = (name: string): BindingSource => ({ kind: "table", name });
+export const control: BindingSource = { kind: "control" };
+
 /** The same bindings with weights of the layer before, or of the last layer in a step after the layers. */
 export function ofPreviousLayer(bindings: Readonly<Record<string, BindingSource>>): Record<string, BindingSource> {
   return Object.fromEntries(
@@ -130,8 +133,6 @@ export function ofPreviousLayer(bindings: Readonly<Record<string, BindingSource>
     ]),
   );
 }
-export const table = (name: string): BindingSource => ({ kind: "table", name });
-export const control: BindingSource = { kind: "control" };
 
 /** So many workgroups over x and y; kernels find their place with `flatWorkgroup`. */
 export function flatWorkgroups(count: Expr, limit: number): [Expr, Expr, Expr] {

@@ -2,6 +2,7 @@
  * The packed weights of a package: which tensors of the checkpoint stand together in which buffer, as templates over the layer.
  */
 import { InternalError } from "../diagnostics/diagnostic.js";
+import { shortName } from "../ir/graph/builder.js";
 import type { Graph, ValueId } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
 import { bytesOf, type FloatType } from "../ir/kernel/types.js";
@@ -169,11 +170,7 @@ export class WeightLibrary {
 
   /** `q_proj.k_proj.v_proj`, from the last telling words of the tensors' names; `q_proj.k_proj.v_proj.scales`. */
   private uniqueName({ sources, quantised }: Pick<WeightInfo, "sources" | "quantised">): string {
-    const words = sources.map(({ tensor }) => {
-      const parts = tensor.split(".").filter((word) => word !== "weight");
-      return parts.at(-1) === "bias" ? parts.slice(-2).join("_") : (parts.at(-1) ?? "");
-    });
-    const stack = words.map((word) => word || "zeros").join(".");
+    const stack = sources.map(({ tensor, zeros }) => (zeros ? "zeros" : shortName(tensor))).join(".");
     const base = quantised?.part === "scales" ? `${stack}.scales` : stack;
     let name = base;
     for (let count = 2; this.names.has(name); count++) name = `${base}_${count}`;

@@ -5,10 +5,11 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { compileSource } from "../../src/compile.js";
-import { eachRow } from "../../src/passes/tokens/row-set.js";
+
 import type { Manifest } from "../../src/runtime/manifest.js";
 import { cutIntoSlices, prefillTable, type SlicePart } from "../../src/runtime/rows.js";
 import { rowModel } from "../../src/runtime/shape.js";
+import { eachRow } from "../support/each-row.js";
 import { demandByForce, type Flags, liveByForce, sightOf, steadyByForce } from "../unit/passes-tokens/brute-force.js";
 import {
   bases,
@@ -101,9 +102,8 @@ describe.each(lawModels)("with %s", (_, phd) => {
     for (let start = 0; start < n; start++) {
       const cached = facts.prefill.layers.map((layer) => {
         const flags: Flags = new Array<boolean>(horizon * copies).fill(false);
-        for (const [index, group] of facts.groups.entries()) {
-          for (const { pos, copy } of eachRow(layer.cached[index]!, group, { start }))
-            flags[pos * copies + copy - 1] = true;
+        for (const rows of layer.cached) {
+          for (const { pos, copy } of eachRow(rows, { start })) flags[pos * copies + copy - 1] = true;
         }
         return flags;
       });

@@ -7,7 +7,7 @@ import type { Token } from "../../ir/relation/predicate.js";
 import { analyseTokens, type TokenFacts } from "../../passes/analyse-tokens.js";
 import { keepsToken } from "../../passes/tokens/keeps-token.js";
 import type { RowSet } from "../../passes/tokens/row-set.js";
-import { groupOf } from "../../runtime/key-group.js";
+import { copiesIn, groupOf } from "../../runtime/key-group.js";
 import type { RowPlan } from "./row-plan.js";
 
 export function derivedPlan(graph: Graph, facts: TokenFacts = analyseTokens(graph)): RowPlan {
@@ -35,7 +35,7 @@ export function derivedPlan(graph: Graph, facts: TokenFacts = analyseTokens(grap
 }
 
 function holds(rows: RowSet, { pos, copy }: Token, sizes: Environment): boolean {
-  const index = pos * (rows.lastCopy - rows.firstCopy + 1) + copy - rows.firstCopy;
+  const index = pos * copiesIn(rows) + copy - rows.firstCopy;
   return rows.ranges.some(
     ({ lo, hi, where }) =>
       evaluate(lo, sizes) <= index &&

@@ -134,8 +134,8 @@ export class BlockBuilder {
   }
 }
 
-/** The last two words of a tensor's name that say something: `q_proj`, `q_proj_bias`, `embed_tokens`. */
-function shortName(tensor: string): string {
+/** The last words of a tensor's name that say something: `q_proj`, `q_proj_bias`, `embed_tokens`. */
+export function shortName(tensor: string): string {
   const words = tensor.split(".").filter((word) => word !== "weight");
   return words.at(-1) === "bias" ? words.slice(-2).join("_") : (words.at(-1) ?? tensor);
 }

@@ -1,5 +1,6 @@
 import { elementOperands, replaceLeaves } from "../../ir/graph/walk.js";
-import { defineFusion, largestEpilogue, sizeOf } from "./producers.js";
+import { largestEpilogue, sizeOf } from "./epilogues.js";
+import { defineFusion } from "./producers.js";
 
 /**
  * Elementwise work becomes the epilogue of the product or norm before it: residual additions, activations, scales.

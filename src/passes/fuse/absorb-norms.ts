@@ -3,7 +3,7 @@ import { rewriteOps } from "../../ir/graph/rewrite.js";
 import { eachBlock, eachOp, eachOperand } from "../../ir/graph/walk.js";
 import { definePass } from "../pass.js";
 import { dropUnusedOps } from "../simplify/drop-unused-ops.js";
-import { hasPlainEpilogue } from "./producers.js";
+import { hasPlainEpilogue } from "./epilogues.js";
 
 /**
  * Products norm their input themselves.

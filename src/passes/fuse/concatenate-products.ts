@@ -1,6 +1,7 @@
 import type { BlockBuilder } from "../../ir/graph/builder.js";
 import type { FusedLinear, HeadSlice, RowClass, StoreKeys, ValueId } from "../../ir/graph/ops.js";
-import { accumulator, defineFusion, isPlainProduct, type Producers } from "./producers.js";
+import { accumulator, isPlainProduct } from "./epilogues.js";
+import { defineFusion, type Producers } from "./producers.js";
 
 /**
  * Query, key and value projections of the same input become one pass over the stacked matrices.

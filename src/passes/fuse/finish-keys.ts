@@ -1,5 +1,6 @@
 import type { HeadNorm, HeadSlice, StoreKeys } from "../../ir/graph/ops.js";
-import { defineFusion, hasPlainEpilogue, type Producers } from "./producers.js";
+import { hasPlainEpilogue } from "./epilogues.js";
+import { defineFusion, type Producers } from "./producers.js";
 
 /**
  * Storing keys also norms and rotates them, and the queries.

@@ -1,5 +1,6 @@
 import { replaceLeaves } from "../../ir/graph/walk.js";
-import { defineFusion, largestEpilogue, sizeOf } from "./producers.js";
+import { largestEpilogue, sizeOf } from "./epilogues.js";
+import { defineFusion } from "./producers.js";
 
 /**
  * One elementwise operation instead of a chain.

@@ -1,6 +1,7 @@
 import type { FusedLinear, ValueId } from "../../ir/graph/ops.js";
 import { elementOperands, replaceLeaves } from "../../ir/graph/walk.js";
-import { accumulator, defineFusion, isPlainProduct, type Producers } from "./producers.js";
+import { accumulator, isPlainProduct } from "./epilogues.js";
+import { defineFusion, type Producers } from "./producers.js";
 
 /**
  * Products with the same input whose results meet element by element become one pass over both matrices.

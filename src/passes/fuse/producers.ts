@@ -1,9 +1,5 @@
-/**
- * What the fusions ask about a graph: who makes a value, and does anybody else read it.
- */
-import { unreachable } from "../../diagnostics/diagnostic.js";
 import type { BlockBuilder } from "../../ir/graph/builder.js";
-import type { ElementExpr, FusedLinear, Graph, NormOp, Op, OpKind, ValueId } from "../../ir/graph/ops.js";
+import type { Graph, Op, OpKind, ValueId } from "../../ir/graph/ops.js";
 import { type Replacement, rewriteGraph } from "../../ir/graph/rewrite.js";
 import { countReaders, eachOp } from "../../ir/graph/walk.js";
 import { definePass, type Pass } from "../pass.js";
@@ -66,36 +62,4 @@ export function defineFusion<K extends OpKind>(
     });
     return dropUnusedOps.run(fused);
   });
-}
-
-/** Operations that one epilogue may hold; chains are cut there, so that repeated operands cannot make them grow without bound. */
-export const largestEpilogue = 64;
-
-/** Leaves and operations of an expression. */
-export function sizeOf(expr: ElementExpr): number {
-  switch (expr.kind) {
-    case "accumulator":
-    case "operand":
-      return 1;
-    case "unary":
-    case "scale":
-      return 1 + sizeOf(expr.input);
-    case "binary":
-      return 1 + sizeOf(expr.left) + sizeOf(expr.right);
-    default:
-      return unreachable(expr);
-  }
-}
-
-export const accumulator = (index: number): ElementExpr => ({ kind: "accumulator", index });
-export const operand = (value: ValueId): ElementExpr => ({ kind: "operand", value });
-
-/** Whether the epilogue passes the result on as it is. */
-export function hasPlainEpilogue(op: FusedLinear | NormOp): boolean {
-  return op.epilogue.kind === "accumulator" && op.epilogue.index === 0;
-}
-
-/** A product with one matrix and nothing around it. */
-export function isPlainProduct(op: FusedLinear): boolean {
-  return op.weights.length === 1 && op.norm === undefined && hasPlainEpilogue(op);
 }

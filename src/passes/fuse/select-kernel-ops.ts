@@ -7,7 +7,7 @@ import { type Replacement, replacedBy, rewriteGraph } from "../../ir/graph/rewri
 import { hasRows } from "../../ir/graph/types.js";
 import { definePass } from "../pass.js";
 import { dropUnusedOps } from "../simplify/drop-unused-ops.js";
-import { accumulator, largestEpilogue, operand, sizeOf } from "./producers.js";
+import { accumulator, largestEpilogue, operand, sizeOf } from "./epilogues.js";
 
 /**
  * Says every operation in words that a kernel family carries out, one for one.

@@ -7,10 +7,10 @@ import { type CostlyTerm, withBudget } from "../../ir/relation/work.js";
 import type { AttentionSystem } from "./attention-system.js";
 
 /** About two seconds on a small machine; library variants need less than a hundredth of it. */
-const UNITS = 1_000_000;
+const mostUnits = 1_000_000;
 
 export function withinBudget<T>(system: AttentionSystem, analysis: string, compute: () => T): T {
-  return withBudget({ units: UNITS, analysis, costly: () => costliestTerm(system.predicates) }, compute);
+  return withBudget({ units: mostUnits, analysis, costly: () => costliestTerm(system.predicates) }, compute);
 }
 
 /** The comparison that makes exact reasoning hardest: most roundings, then the largest divisors and factors. */

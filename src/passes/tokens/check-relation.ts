@@ -2,15 +2,15 @@
  * What cannot be meant by a relation, proved by the algebra and reported with a concrete example.
  *
  * Three checks: no query sees a key of a later step; every row that a prediction depends on sees some key; every copy is part of
- * some prediction. What a relation is too costly to decide is said. Keys of later copies of the same position are no error: a step computes all copies of its position layer by layer.
+ * some prediction. Where a relation is too costly to decide one of them, the report says so. Keys of later copies of the same
+ * position are no error: a step computes all copies of its position layer by layer.
  */
 import { relationDiagnostics } from "../../diagnostics/catalogue-relation.js";
 import { label } from "../../diagnostics/define.js";
 import type { Diagnostic, Label } from "../../diagnostics/diagnostic.js";
-import { constant, variable } from "../../ir/relation/affine.js";
+import { variable } from "../../ir/relation/affine.js";
 import { setOfPredicate } from "../../ir/relation/from-predicate.js";
 import {
-  atMost,
   type IntegerSet,
   intersect,
   isEmpty,
@@ -23,16 +23,18 @@ import {
 import type { Predicate, Token } from "../../ir/relation/predicate.js";
 import { samplePoint } from "../../ir/relation/sample.js";
 import { attempt } from "../../ir/relation/work.js";
+import { copiesIn } from "../../runtime/key-group.js";
 import { alternativesOf } from "./alternatives.js";
 import { costliestTerm, withinBudget } from "./analysis-budget.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { copiesOf } from "./copies-of.js";
 import { DemandAnalysis, type GroupRows, remember } from "./demand.js";
 import { FewPositions } from "./few-positions.js";
-import { allRows, asKeys, sizeOf } from "./group-relation.js";
+import { allRows, asKeys } from "./group-relation.js";
 import { type KeyGroup, wholeGroups } from "./group-tokens.js";
+import { tokenContext } from "./token-context.js";
 
-const COORDINATES = ["q.pos", "q.copy", "k.pos", "k.copy"] as const;
+const coordinates = ["q.pos", "q.copy", "k.pos", "k.copy"] as const;
 
 /** Empty when the relations are sound. Throws a DiagnosticError where it cannot be proved that no query sees a later step. */
 export function checkRelation(system: AttentionSystem): Diagnostic[] {
@@ -47,7 +49,7 @@ export function checkRelation(system: AttentionSystem): Diagnostic[] {
 }
 
 /** Work on one step after which a question about rows is answered by examples, or not at all. */
-const UNITS = 200_000;
+const mostUnits = 200_000;
 
 function once<T>(compute: () => T): () => T {
   let value: { readonly is: T } | undefined;
@@ -71,16 +73,9 @@ function onlyLayer(system: AttentionSystem, predicate: number): number | undefin
 }
 
 function seesLaterStep(system: AttentionSystem, predicate: Predicate, index: number): Diagnostic[] {
-  const tokens = where(
-    ...["q", "k"].flatMap((side) => [
-      atMost(constant(0), variable(`${side}.pos`)),
-      atMost(constant(1), variable(`${side}.copy`)),
-      atMost(variable(`${side}.copy`), constant(system.copies)),
-    ]),
-    less(variable("q.pos"), variable("k.pos")),
-  );
+  const tokens = where(tokenContext(system.copies), less(variable("q.pos"), variable("k.pos")));
   for (const alternative of alternativesOf(predicate)) {
-    const point = samplePoint(intersect(setOfPredicate(alternative), tokens), COORDINATES);
+    const point = samplePoint(intersect(setOfPredicate(alternative), tokens), coordinates);
     if (point === undefined) continue;
     const query = { pos: point["q.pos"]!, copy: point["q.copy"]! };
     const key = { pos: point["k.pos"]!, copy: point["k.copy"]! };
@@ -112,7 +107,7 @@ function seesNothing(analysis: DemandAnalysis, few: () => FewPositions): Diagnos
     const rows = remember(blind, String(index), () =>
       analysis.groups.map((group) => blindRows(analysis, predicate, group)),
     );
-    const found = attempt(UNITS, () => ({ query: firstDemanded(analysis, rows, queries) }));
+    const found = attempt(mostUnits, () => ({ query: firstDemanded(analysis, rows, queries) }));
     if (found !== undefined && found.query === undefined) return [];
     const isExact = found !== undefined && rows.every(({ isExact }) => isExact) && analysis.approximation === undefined;
     const query = isExact ? found.query : few().blindQuery(layer);
@@ -141,7 +136,7 @@ interface Around {
 function blindRows(analysis: DemandAnalysis, predicate: Predicate, group: KeyGroup): Around {
   let rows = allRows(group);
   let open = alternativesOf(predicate).flatMap((alternative) => analysis.groups.map((keys) => ({ alternative, keys })));
-  for (const units of [UNITS / 20, UNITS]) {
+  for (const units of [mostUnits / 20, mostUnits]) {
     open = open.filter(({ alternative, keys }) => {
       if (isEmpty(rows)) return false;
       const left = attempt(units, () => {
@@ -165,8 +160,8 @@ function firstDemanded({ groups }: DemandAnalysis, rows: readonly Around[], quer
 }
 
 function tokenOf(group: KeyGroup, row: number) {
-  const pos = Math.floor(row / sizeOf(group));
-  return { pos, copy: group.firstCopy + row - pos * sizeOf(group) };
+  const pos = Math.floor(row / copiesIn(group));
+  return { pos, copy: group.firstCopy + row - pos * copiesIn(group) };
 }
 
 /** Runs of copies of which no row is ever computed. What is not in a set around the demanded rows is not in that of the demanded ones. */
@@ -174,7 +169,7 @@ function unusedCopies(analysis: DemandAnalysis, few: () => FewPositions): Diagno
   const { system, groups } = analysis;
   const [first] = analysis.steadyLayers();
   if (first === undefined) return [];
-  const mentioned = attempt(UNITS, () =>
+  const mentioned = attempt(mostUnits, () =>
     groups.flatMap((group, g) => [...copiesOf(group, first.queries[g]!), ...copiesOf(group, first.keys[g]!)]),
   );
   const perhapsUsed = mentioned ?? [[1, system.copies] as const];

@@ -36,7 +36,9 @@ export class DemandAnalysis {
   private readonly relations = new Map<string, IntegerSet>();
   private readonly images = new Map<string, IntegerSet>();
   private readonly everyRow: GroupRows;
-  private readonly steady = new Map<string, readonly SteadyLayer[]>();
+  private steady: readonly SteadyLayer[] | undefined;
+  private foundPeriodic: { readonly relation: PeriodicRelation | undefined } | undefined;
+  private warning: Diagnostic | undefined;
 
   constructor(
     readonly system: AttentionSystem,
@@ -86,18 +88,14 @@ export class DemandAnalysis {
     return this.foundPeriodic.relation;
   }
 
-  private foundPeriodic: { readonly relation: PeriodicRelation | undefined } | undefined;
-
   /** A warning once some result is not exact but contains the exact one. */
   get approximation(): Diagnostic | undefined {
     return this.warning;
   }
 
-  private warning: Diagnostic | undefined;
-
   /** The exact result, or a sound one where that costs too much. */
   exactOr<T>(exact: () => T, sound: () => T): T {
-    const result = attempt(STEP_UNITS, () => ({ value: exact() }));
+    const result = attempt(stepUnits, () => ({ value: exact() }));
     if (result !== undefined) return result.value;
     const costly = costliestTerm(this.system.predicates);
     const labels = costly?.span === undefined ? [] : [label(costly.span, "this term is costly")];
@@ -107,26 +105,27 @@ export class DemandAnalysis {
 
   /** The rows of each layer that any output of any step depends on, last layer last. */
   steadyLayers(): readonly SteadyLayer[] {
-    return remember(this.steady, "", () => {
-      const layers: SteadyLayer[] = [];
-      let queries: GroupRows = this.groups.map((group) =>
-        holdsCopy(group, this.system.predictCopy) ? rowsOfCopy(group, this.system.predictCopy) : nothing,
-      );
-      const known: { readonly predicate: Predicate | undefined; readonly state: SteadyState }[] = [];
-      for (let index = this.system.layers.length - 1; index >= 0; index--) {
-        const predicate = this.predicateOf(index);
-        let state = known.find(
-          (other) => other.predicate === predicate && other.state.layer.queries === queries,
-        )?.state;
-        if (state === undefined) {
-          state = this.steadyState(predicate, queries);
-          known.push({ predicate, state });
-        }
-        layers.unshift(state.layer);
-        queries = state.input;
+    this.steady ??= this.findSteadyLayers();
+    return this.steady;
+  }
+
+  private findSteadyLayers(): readonly SteadyLayer[] {
+    const layers: SteadyLayer[] = [];
+    let queries: GroupRows = this.groups.map((group) =>
+      holdsCopy(group, this.system.predictCopy) ? rowsOfCopy(group, this.system.predictCopy) : nothing,
+    );
+    const known: { readonly predicate: Predicate | undefined; readonly state: SteadyState }[] = [];
+    for (let index = this.system.layers.length - 1; index >= 0; index--) {
+      const predicate = this.predicateOf(index);
+      let state = known.find((other) => other.predicate === predicate && other.state.layer.queries === queries)?.state;
+      if (state === undefined) {
+        state = this.steadyState(predicate, queries);
+        known.push({ predicate, state });
       }
-      return layers;
-    });
+      layers.unshift(state.layer);
+      queries = state.input;
+    }
+    return layers;
   }
 
   private steadyState(predicate: Predicate | undefined, queries: GroupRows): SteadyState {
@@ -147,17 +146,17 @@ export class DemandAnalysis {
       return { layer: { queries, keys }, input: joinRows(rows, keys) };
     };
     return this.exactOr(
-      () => attempt(FOLLOWED_UNITS, () => from(queries)) ?? placeByPlace(queries) ?? from(queries),
-      () => attempt(STEP_UNITS, () => from(hullsOf(queries))) ?? everything,
+      () => attempt(followedUnits, () => from(queries)) ?? placeByPlace(queries) ?? from(queries),
+      () => attempt(stepUnits, () => from(hullsOf(queries))) ?? everything,
     );
   }
 }
 
 /** Work on one question after which relations that repeat are followed place by place; library variants need less. */
-export const FOLLOWED_UNITS = 30_000;
+export const followedUnits = 30_000;
 
 /** Work on one layer after which simpler sets take the place of exact ones. */
-export const STEP_UNITS = 200_000;
+export const stepUnits = 200_000;
 
 interface SteadyState {
   readonly layer: SteadyLayer;
@@ -166,7 +165,7 @@ interface SteadyState {
 }
 
 /** Simple sets around rows, group by group. */
-export const hullsOf = (rows: GroupRows, context: readonly Constraint[] = []): GroupRows =>
+const hullsOf = (rows: GroupRows, context: readonly Constraint[] = []): GroupRows =>
   rows.map((set) => hullOf(set, "k.row", context));
 
 export const holdsCopy = (group: KeyGroup, copy: number): boolean => group.firstCopy <= copy && copy <= group.lastCopy;

@@ -23,20 +23,21 @@ import {
 } from "../../ir/relation/integer-set.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
 import { attempt } from "../../ir/relation/work.js";
+import { copiesIn } from "../../runtime/key-group.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { copiesOf } from "./copies-of.js";
 import {
   DemandAnalysis,
-  FOLLOWED_UNITS,
+  followedUnits,
   type GroupRows,
   holdsCopy,
   joinRows,
   remember,
-  STEP_UNITS,
   type SteadyLayer,
+  stepUnits,
   textOf,
 } from "./demand.js";
-import { KEY, N, promptContext, rowAt, rowsBetween, sizeOf } from "./group-relation.js";
+import { KEY, N, promptContext, rowAt, rowsBetween } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { inferRetention } from "./infer-retention.js";
 import { lastingKeys } from "./lasting-keys.js";
@@ -77,14 +78,14 @@ export function derivePrefill(
 ): PrefillDemand {
   const lasting = system.layers.map((_, layer) => lastingKeys(analysis, retention, layer));
   const layers =
-    attempt(FOLLOWED_UNITS, () => layersOfPrompt(analysis, lasting, "exact")) ??
-    attempt(PERIODIC_UNITS, () => periodicDemand(analysis, lasting)) ??
+    attempt(followedUnits, () => layersOfPrompt(analysis, lasting, "exact")) ??
+    attempt(periodicUnits, () => periodicDemand(analysis, lasting)) ??
     layersOfPrompt(analysis, lasting, "affordable");
   return { layers };
 }
 
 /** Work on following relations place by place. */
-const PERIODIC_UNITS = 1_000_000;
+const periodicUnits = 1_000_000;
 
 function layersOfPrompt(
   analysis: DemandAnalysis,
@@ -161,7 +162,7 @@ class PromptAnalysis {
     const { groups } = this.analysis;
     const everyRow = groups.map((group) => rowsBetween(group, constant(0), N));
     if (this.precision === "everything") return this.withKeys(queries, live, lasting, everyRow, everyRow);
-    const result = attempt(STEP_UNITS, () => {
+    const result = attempt(stepUnits, () => {
       const wide = groups.map((group, index) => lastRows(group, queries[index]!));
       const keys = this.keysRead(predicate, wide, live, lastRows);
       return this.withKeys(queries, live, lasting, keys, joinRows(wide, keys, promptContext));
@@ -210,7 +211,7 @@ function lastRows(group: KeyGroup, rows: IntegerSet): IntegerSet {
   const inPrompt = intersect(rows, all);
   if (isEmpty(inPrompt)) return nothing;
   const reach = reachOf(group, inPrompt);
-  return reach === undefined ? all : intersect(all, where(atMost(shift(scale(N, sizeOf(group)), -reach), KEY)));
+  return reach === undefined ? all : intersect(all, where(atMost(shift(scale(N, copiesIn(group)), -reach), KEY)));
 }
 
 export function deriveDecode(

@@ -1,9 +1,10 @@
 /**
  * Relations between rows of key groups.
  *
- * A group is an interval of copies, at all positions or at some. Its rows are numbered in stream order, row = pos * size + copy - firstCopy, so that a set of
- * rows is a set of integers in one variable and most sets of a model are intervals of them. `k.row` and `q.row` are that number
- * for a key and a query; `n` is the number of positions of a prompt, `start` the number of those whose lasting keys are cached.
+ * A group is an interval of copies, at all positions or at some. Its rows are numbered in stream order,
+ * row = pos * copies in the group + copy - firstCopy, so that a set of rows is a set of integers in one variable and most sets of a
+ * model are intervals of them. `k.row` and `q.row` are that number for a key and a query; `n` is the number of positions of a
+ * prompt, `start` the number of those whose lasting keys are cached.
  */
 import { type Affine, constant, floorOf, remainderOf, scale, shift, variable } from "../../ir/relation/affine.js";
 import type { Constraint } from "../../ir/relation/constraint.js";
@@ -19,12 +20,10 @@ import {
   substitute,
   where,
 } from "../../ir/relation/integer-set.js";
+import { copiesIn } from "../../runtime/key-group.js";
 import type { KeyGroup } from "./group-tokens.js";
 
-/** The copies in a group: rows per position. */
-export const sizeOf = (group: KeyGroup): number => group.lastCopy - group.firstCopy + 1;
-
-export const QUERY = variable("q.row");
+const QUERY = variable("q.row");
 export const KEY = variable("k.row");
 export const N = variable("n");
 export const START = variable("start");
@@ -35,14 +34,14 @@ export const promptContext: readonly Constraint[] = contextOf(atMost(constant(0)
 /** What holds of n between two decode steps. */
 export const stepContext: readonly Constraint[] = contextOf(atMost(constant(1), N));
 
-const positionOf = (row: Affine, group: KeyGroup): Affine => floorOf(row, sizeOf(group));
-const copyOf = (row: Affine, group: KeyGroup): Affine => shift(remainderOf(row, sizeOf(group)), group.firstCopy);
+const positionOf = (row: Affine, group: KeyGroup): Affine => floorOf(row, copiesIn(group));
+const copyOf = (row: Affine, group: KeyGroup): Affine => shift(remainderOf(row, copiesIn(group)), group.firstCopy);
 
 /** The coordinates of a key in terms of its row. */
 export const keyCoordinates = (group: KeyGroup) => ({ "k.pos": positionOf(KEY, group), "k.copy": copyOf(KEY, group) });
 
 /** The coordinates of a query in terms of its row. */
-export const queryCoordinates = (group: KeyGroup) => ({
+const queryCoordinates = (group: KeyGroup) => ({
   "q.pos": positionOf(QUERY, group),
   "q.copy": copyOf(QUERY, group),
 });
@@ -55,7 +54,7 @@ export function betweenGroups(relation: IntegerSet, queries: KeyGroup, keys: Key
 }
 
 /** A set of `k.row` as one of `q.row`: the keys of a layer are queries of the layer below. */
-export const asQueries = (rows: IntegerSet): IntegerSet => substitute(rows, { "k.row": QUERY });
+const asQueries = (rows: IntegerSet): IntegerSet => substitute(rows, { "k.row": QUERY });
 
 /** A set of `q.row` as one of `k.row`. */
 export const asKeys = (rows: IntegerSet): IntegerSet => substitute(rows, { "q.row": KEY });
@@ -66,15 +65,15 @@ export const keysSeenBy = (queries: IntegerSet, relation: IntegerSet): IntegerSe
 
 /** What a row of a group meets beyond existing: it is at the group's positions. */
 const atPositionsOf = (group: KeyGroup, row: Affine) => [
-  ...(group.firstPos === undefined ? [] : [atMost(constant(group.firstPos * sizeOf(group)), row)]),
-  ...(group.endPos === undefined ? [] : [less(row, constant(group.endPos * sizeOf(group)))]),
+  ...(group.firstPos === undefined ? [] : [atMost(constant(group.firstPos * copiesIn(group)), row)]),
+  ...(group.endPos === undefined ? [] : [less(row, constant(group.endPos * copiesIn(group)))]),
 ];
 
 const existing = (group: KeyGroup, row: Affine) => [atMost(constant(0), row), ...atPositionsOf(group, row)];
 
 /** Rows of the positions [from, to), of which none is negative. */
 export const rowsBetween = (group: KeyGroup, from: Affine, to: Affine): IntegerSet =>
-  where(atMost(scale(from, sizeOf(group)), KEY), less(KEY, scale(to, sizeOf(group))), ...atPositionsOf(group, KEY));
+  where(atMost(scale(from, copiesIn(group)), KEY), less(KEY, scale(to, copiesIn(group))), ...atPositionsOf(group, KEY));
 
 /** Every row there can be. */
 export const allRows = (group: KeyGroup): IntegerSet => where(...existing(group, KEY));
@@ -85,4 +84,4 @@ export const rowsOfCopy = (group: KeyGroup, copy: number): IntegerSet =>
 
 /** The row of one copy at one position. */
 export const rowAt = (group: KeyGroup, position: Affine, copy: number): IntegerSet =>
-  where(equal(KEY, shift(scale(position, sizeOf(group)), copy - group.firstCopy)), ...atPositionsOf(group, KEY));
+  where(equal(KEY, shift(scale(position, copiesIn(group)), copy - group.firstCopy)), ...atPositionsOf(group, KEY));

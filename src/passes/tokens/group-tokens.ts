@@ -9,6 +9,7 @@
  */
 import type { KeyGroup } from "../../ir/graph/ops.js";
 import { attempt } from "../../ir/relation/work.js";
+import { copiesIn } from "../../runtime/key-group.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { copyCuts, positionCuts } from "./group-cuts.js";
 import { inferRetention, type Retention, type RetentionLayout } from "./infer-retention.js";
@@ -17,13 +18,13 @@ import { inferRetention, type Retention, type RetentionLayout } from "./infer-re
 export type { KeyGroup };
 
 /** Relations with more cuts than this, through copies or through positions, are not cut there. */
-const MOST_CUTS = 6;
+const mostCuts = 6;
 
 /** Every group costs a cache, a loop in each attention and a binding of its kernels, of which devices have ten or a few more. */
-const MOST_GROUPS = 6;
+const mostGroups = 6;
 
 /** Work after which tokens stay together: a split only saves memory. */
-const UNITS = 100_000;
+const mostUnits = 100_000;
 
 /**
  * `originals` (copy 1) and `hidden` (copies 2 … K), or `copies-a-b` for parts of the hidden copies that are kept differently; each in two,
@@ -38,13 +39,13 @@ export function groupTokens(system: AttentionSystem): KeyGroup[] {
     return copies.length === 0 ? [...parts] : joinAlike(system, parts);
   });
   for (const make of attempts) {
-    const groups = attempt(UNITS, make);
-    if (groups !== undefined && groups.length <= MOST_GROUPS) return groups;
+    const groups = attempt(mostUnits, make);
+    if (groups !== undefined && groups.length <= mostGroups) return groups;
   }
   return whole;
 }
 
-const fewOf = (cuts: readonly number[]) => (cuts.length <= MOST_CUTS ? cuts : []);
+const fewOf = (cuts: readonly number[]) => (cuts.length <= mostCuts ? cuts : []);
 
 /** Originals and hidden tokens. */
 export function wholeGroups({ copies }: AttentionSystem): KeyGroup[] {
@@ -128,7 +129,7 @@ const partsAt = ({ name, firstCopy, lastCopy }: KeyGroup, cut: number): [KeyGrou
 
 /** How long the keys of a group live in each layer. */
 function lifetimeIn(retention: readonly (readonly Retention[])[], group: KeyGroup, index: number): string {
-  const copies = group.lastCopy - group.firstCopy + 1;
+  const copies = copiesIn(group);
   return retention.map((layer) => lifetimeOf(layer[index]!.layout, copies)).join(", ");
 }
 

@@ -8,7 +8,7 @@ import { relationDiagnostics } from "../../diagnostics/catalogue-relation.js";
 import { label } from "../../diagnostics/define.js";
 import type { Diagnostic } from "../../diagnostics/diagnostic.js";
 import { add, type Expr, evaluate, max, min, mod, mul, sub } from "../../ir/expr.js";
-import { constant, floorOf, scale, shift, variable } from "../../ir/relation/affine.js";
+import { constant, floorOf, scale, shift } from "../../ir/relation/affine.js";
 import {
   areDisjoint,
   atMost,
@@ -16,20 +16,18 @@ import {
   intersect,
   isEmpty,
   less,
-  substitute,
-  subtract,
   where,
 } from "../../ir/relation/integer-set.js";
 import type { Predicate, Term } from "../../ir/relation/predicate.js";
 import { quotePredicate } from "../../ir/relation/quote-predicate.js";
-import { attempt } from "../../ir/relation/work.js";
+import { copiesIn } from "../../runtime/key-group.js";
 import type { Span } from "../../source/source-file.js";
 import { alternativesOf } from "./alternatives.js";
 import type { AttentionSystem } from "./attention-system.js";
 import { DemandAnalysis, type GroupRows } from "./demand.js";
-import { KEY, N, rowsBetween, sizeOf, stepContext } from "./group-relation.js";
+import { KEY, N, rowsBetween, stepContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
-import { liveKeys, liveThrough } from "./live-keys.js";
+import { liveForEver, liveKeys, liveThrough } from "./live-keys.js";
 import { reachOf } from "./reach-of.js";
 import { countRows, type RowSet, rowSetOf } from "./row-set.js";
 
@@ -124,11 +122,11 @@ function layoutOf(analysis: DemandAnalysis, layer: number, index: number, live: 
 
 /** Whether all keys that the group will ever have fit into what a ring takes, its own step included. */
 const holdsNoMoreThan = (group: KeyGroup, slots: number): boolean =>
-  group.endPos !== undefined && group.endPos * sizeOf(group) <= slots + sizeOf(group);
+  group.endPos !== undefined && group.endPos * copiesIn(group) <= slots + copiesIn(group);
 
 /** Whether no key outlives the chunk of its position. */
 function endsWithChunk(group: KeyGroup, live: IntegerSet, chunk: number): boolean {
-  const chunkStart = scale(floorOf(N, chunk), chunk * sizeOf(group));
+  const chunkStart = scale(floorOf(N, chunk), chunk * copiesIn(group));
   return areDisjoint(live, where(stepContext, less(KEY, chunkStart)));
 }
 
@@ -154,7 +152,7 @@ function chunksOf(predicate: Predicate): number[] {
 }
 
 function keptBy(layout: RetentionLayout, group: KeyGroup): Expr {
-  const size = sizeOf(group);
+  const size = copiesIn(group);
   const { firstPos = 0, endPos } = group;
   // Of a whole sequence, the layout keeps the keys behind the first `end - kept`; of those the ones at the group's positions count.
   const kept = keptOfSequence(layout, size);
@@ -183,16 +181,16 @@ export const unreadKeys = ({ live, read }: Retention, n: number): number =>
   evaluate(live, { n }) - countRows(read, { n });
 
 /** The keys that a layout keeps after n positions. */
-export function keptRows(group: KeyGroup, layout: RetentionLayout): IntegerSet {
+function keptRows(group: KeyGroup, layout: RetentionLayout): IntegerSet {
   const all = rowsBetween(group, constant(0), N);
-  const end = scale(N, sizeOf(group));
+  const end = scale(N, copiesIn(group));
   switch (layout.kind) {
     case "forever":
       return all;
     case "ring":
       return intersect(all, where(atMost(shift(end, -layout.slots), KEY)));
     case "ring-in-chunk": {
-      const chunkStart = scale(floorOf(N, layout.chunk), layout.chunk * sizeOf(group));
+      const chunkStart = scale(floorOf(N, layout.chunk), layout.chunk * copiesIn(group));
       return intersect(all, where(atMost(shift(end, -layout.slots), KEY), atMost(chunkStart, KEY)));
     }
     case "step":
@@ -231,7 +229,7 @@ function reasonFor(
       return reason(
         farthest?.reach === Number.POSITIVE_INFINITY
           ? `${clause} reads these keys at any distance`
-          : `${clause} reads these keys, and a ring would hold all ${group.endPos! * sizeOf(group)} of them`,
+          : `${clause} reads these keys, and a ring would hold all ${group.endPos! * copiesIn(group)} of them`,
         alternative,
       );
     case "ring":
@@ -260,12 +258,7 @@ function warningFor(
   group: KeyGroup,
   live: IntegerSet,
 ): { readonly warning?: Diagnostic } {
-  const later = variable("later");
-  const dying = attempt(50_000, () => {
-    const stillLive = substitute(live, { n: later });
-    return !isEmpty(subtract(intersect(live, where(stepContext, less(N, later))), stillLive));
-  });
-  if (dying !== true) return {};
+  if (liveForEver(live) !== false) return {};
   const { span } = system.predicates[predicate]!;
   const labels = span === undefined ? [] : [label(span, "this relation bounds their lifetime, but not by a distance")];
   return { warning: relationDiagnostics.unboundedLifetime({ group: group.name }, ...labels) };

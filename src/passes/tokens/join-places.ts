@@ -6,12 +6,13 @@
  */
 import { type Affine, constant, floorOf, remainderOf, scale, shift } from "../../ir/relation/affine.js";
 import { atMost, equal, type IntegerSet, less, union, where } from "../../ir/relation/integer-set.js";
-import { KEY, N, sizeOf } from "./group-relation.js";
+import { copiesIn } from "../../runtime/key-group.js";
+import { KEY, N } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { hasRow, type PromptEnd, type RepeatingRows } from "./repeating-rows.js";
 
 /** Rows that repeat in more cases than this are not worth telling from those between them. */
-const MOST_CASES = 64;
+const mostCases = 64;
 
 /** A row of a prompt: counted from where its last period begins, and from its end. Undefined where that differs between places. */
 interface Bound {
@@ -52,17 +53,17 @@ export function joinPlaces(
       else joined[index] = joinPieces(joined[index]!, piece, place)!;
     }
   }
-  return union(...joined.map((piece) => setOf(piece, sizeOf(group), rows.length)));
+  return union(...joined.map((piece) => setOf(piece, copiesIn(group), rows.length)));
 }
 
 /** The rows at one place, ascending. */
 function piecesOf(group: KeyGroup, place: number, end: PromptEnd, rows: RepeatingRows): Piece[] | undefined {
   const { firstCopy } = group;
-  const size = sizeOf(group);
+  const size = copiesIn(group);
   const copies = Array.from({ length: size }, (_, at) => firstCopy + at);
   const pattern = patternOf(group, end, rows);
   const isWhole = pattern.remainders.length === pattern.modulus;
-  if (pattern.remainders.length > MOST_CASES && !isWhole) return undefined;
+  if (pattern.remainders.length > mostCases && !isWhole) return undefined;
 
   // Other groups may need a longer list than this one does.
   const repeats = (distance: number) =>

@@ -26,7 +26,8 @@ import {
 import { conditionOf, intervalOf, largest, smallest } from "../../ir/relation/interval.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
 import { attempt } from "../../ir/relation/work.js";
-import { KEY, keyCoordinates, rowsBetween, sizeOf } from "./group-relation.js";
+import { copiesIn } from "../../runtime/key-group.js";
+import { KEY, keyCoordinates, rowsBetween } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 
 /** The keys of a group that a query may see, by their number i = pos * copies in the group + copy - first copy. */
@@ -45,16 +46,16 @@ const POS = variable("q_pos");
 const COPY = variable("q_copy");
 
 /** Work after which the positions alone bound the keys: bounds only save time. */
-const UNITS = 300_000;
+const mostUnits = 300_000;
 
 /** Sound for every relation in which no query sees a later position. */
 export function keyBounds(predicate: Predicate, copies: number, group: KeyGroup): KeyBounds {
   const allSoFar: KeyBounds = { lo: 0, hi: endOfQuery(group), exact: false };
-  return attempt(UNITS, () => tightBounds(predicate, copies, group)) ?? allSoFar;
+  return attempt(mostUnits, () => tightBounds(predicate, copies, group)) ?? allSoFar;
 }
 
 /** One past the last key of the query's own position. */
-const endOfQuery = (group: KeyGroup): Expr => toExpr(scale(shift(POS, 1), sizeOf(group)));
+const endOfQuery = (group: KeyGroup): Expr => toExpr(scale(shift(POS, 1), copiesIn(group)));
 
 function tightBounds(predicate: Predicate, copies: number, group: KeyGroup): KeyBounds {
   const context = contextOf(atMost(constant(0), POS), atMost(constant(1), COPY), atMost(COPY, constant(copies)));

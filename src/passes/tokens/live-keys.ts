@@ -1,12 +1,24 @@
 /**
  * The keys that are still read after a step.
  */
-import { constant, scale } from "../../ir/relation/affine.js";
-import { atMost, type IntegerSet, intersect, nothing, simplify, where } from "../../ir/relation/integer-set.js";
+import { constant, scale, variable } from "../../ir/relation/affine.js";
+import {
+  atMost,
+  type IntegerSet,
+  intersect,
+  isEmpty,
+  less,
+  nothing,
+  simplify,
+  substitute,
+  subtract,
+  where,
+} from "../../ir/relation/integer-set.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
 import { attempt } from "../../ir/relation/work.js";
-import { type DemandAnalysis, FOLLOWED_UNITS, type GroupRows, textOf } from "./demand.js";
-import { KEY, N, rowsBetween, sizeOf, stepContext } from "./group-relation.js";
+import { copiesIn } from "../../runtime/key-group.js";
+import { type DemandAnalysis, followedUnits, type GroupRows, textOf } from "./demand.js";
+import { KEY, N, rowsBetween, stepContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 
 const computed = new WeakMap<DemandAnalysis, Map<string, GroupRows>>();
@@ -44,7 +56,7 @@ export function liveThrough(
   group: KeyGroup,
 ): IntegerSet {
   return (
-    attempt(FOLLOWED_UNITS / 4, () => seenLater(analysis, relation, queries, group)) ??
+    attempt(followedUnits / 4, () => seenLater(analysis, relation, queries, group)) ??
     analysis.periodic?.keysSeenLater(relation, queries, group) ??
     seenLater(analysis, relation, queries, group)
   );
@@ -52,9 +64,16 @@ export function liveThrough(
 
 function seenLater(analysis: DemandAnalysis, relation: Predicate, queries: GroupRows, group: KeyGroup): IntegerSet {
   const later = queries.map((set, index) => {
-    const start = scale(N, sizeOf(analysis.groups[index]!));
+    const start = scale(N, copiesIn(analysis.groups[index]!));
     return simplify(intersect(set, where(atMost(start, KEY))), stepContext);
   });
   const seen = analysis.keysSeen(relation, later, group);
   return simplify(intersect(seen, rowsBetween(group, constant(0), N)), stepContext);
+}
+
+/** Whether what is live once is live at all greater lengths; undefined where that costs too much to find out. */
+export function liveForEver(live: IntegerSet): boolean | undefined {
+  const later = variable("later");
+  const dying = () => subtract(intersect(live, where(stepContext, less(N, later))), substitute(live, { n: later }));
+  return attempt(50_000, () => isEmpty(dying()));
 }

@@ -6,14 +6,15 @@
  * plan nor kernels.
  */
 import { unreachable } from "../../diagnostics/diagnostic.js";
-import { type Affine, type Atom, constant, variable } from "../../ir/relation/affine.js";
+import type { Affine, Atom } from "../../ir/relation/affine.js";
 import type { Conjunct } from "../../ir/relation/conjunct.js";
 import type { Constraint } from "../../ir/relation/constraint.js";
 import { setOfPredicate } from "../../ir/relation/from-predicate.js";
-import { atMost, contextOf, type IntegerSet, simplify } from "../../ir/relation/integer-set.js";
+import { type IntegerSet, simplify } from "../../ir/relation/integer-set.js";
 import type { Coordinate, Predicate, Term } from "../../ir/relation/predicate.js";
 import { inWidestParts } from "../../ir/relation/widest.js";
 import { attempt } from "../../ir/relation/work.js";
+import { tokenContext } from "./token-context.js";
 
 /** Steps of the algebra that a simplification may take; a relation that needs more stays as it was written. */
 const mostSteps = 200_000;
@@ -24,16 +25,6 @@ export function normalForm(predicate: Predicate, copies: number): Predicate {
   if (simplified === undefined) return predicate;
   // Reports about the relation as a whole still point at its text.
   return { ...predicateOfSet(simplified), ...(predicate.span && { span: predicate.span }) };
-}
-
-/** What holds of every pair of tokens. */
-function tokenContext(copies: number): readonly Constraint[] {
-  const sides = ["q", "k"].flatMap((side) => [
-    atMost(constant(0), variable(`${side}.pos`)),
-    atMost(constant(1), variable(`${side}.copy`)),
-    atMost(variable(`${side}.copy`), constant(copies)),
-  ]);
-  return contextOf(...sides);
 }
 
 function predicateOfSet(set: IntegerSet): Predicate {

@@ -8,9 +8,10 @@
 import { constant } from "../../ir/relation/affine.js";
 import { contains, intersect, isSubset, nothing } from "../../ir/relation/integer-set.js";
 import { spend } from "../../ir/relation/work.js";
+import { copiesIn } from "../../runtime/key-group.js";
 import type { DemandAnalysis, GroupRows } from "./demand.js";
 import type { LayerDemand } from "./derive-phases.js";
-import { N, rowsBetween, START, sizeOf } from "./group-relation.js";
+import { N, rowsBetween, START } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { joinPlaces } from "./join-places.js";
 import { liveKeys } from "./live-keys.js";
@@ -94,7 +95,7 @@ function rowsAt(
 function liveRows({ groups }: DemandAnalysis, live: GroupRows, end: PromptEnd, distances: number): RepeatingRows {
   return listRows(end, distances, (distance, copy) => {
     const index = groups.findIndex(({ firstCopy, lastCopy }) => firstCopy <= copy && copy <= lastCopy);
-    const row = (end.last - distance) * sizeOf(groups[index]!) + copy - groups[index]!.firstCopy;
+    const row = (end.last - distance) * copiesIn(groups[index]!) + copy - groups[index]!.firstCopy;
     spend(live[index]!.length);
     return contains(live[index]!, { n: end.last + 1, "k.row": row });
   });

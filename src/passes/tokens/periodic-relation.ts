@@ -5,8 +5,8 @@
 import { contains, type IntegerSet, project } from "../../ir/relation/integer-set.js";
 import type { Predicate } from "../../ir/relation/predicate.js";
 import { attempt, spend } from "../../ir/relation/work.js";
+import { copiesIn } from "../../runtime/key-group.js";
 import type { DemandAnalysis, GroupRows } from "./demand.js";
-import { sizeOf } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { joinPlaces } from "./join-places.js";
 import { listRows, type PromptEnd } from "./repeating-rows.js";
@@ -14,10 +14,10 @@ import { type Repetition, repetitionOf } from "./repetition.js";
 import { SightTable } from "./sight-table.js";
 
 /** Work on one question. */
-const UNITS = 500_000;
+const mostUnits = 500_000;
 
 /** More places than this make no set that anybody wants to go on with. */
-const MOST_PLACES = 128;
+const mostPlaces = 128;
 
 /** The relations of a model place by place; undefined where they do not repeat. */
 export class PeriodicRelation {
@@ -32,7 +32,7 @@ export class PeriodicRelation {
     const { system, groups } = analysis;
     if (groups.some(({ firstPos, endPos }) => firstPos !== undefined || endPos !== undefined)) return undefined;
     const repetition = repetitionOf(system.predicates, system.copies);
-    if (repetition === undefined || repetition.period > MOST_PLACES) return undefined;
+    if (repetition === undefined || repetition.period > mostPlaces) return undefined;
     return new PeriodicRelation(analysis, repetition);
   }
 
@@ -47,7 +47,7 @@ export class PeriodicRelation {
 
   /** The keys that any of the queries sees, where these repeat from the first position on. */
   keysSeen(predicate: Predicate, queries: GroupRows, group: KeyGroup): IntegerSet | undefined {
-    return attempt(UNITS, () => {
+    return attempt(mostUnits, () => {
       const { period } = this.repetition;
       const demanded = this.pattern(queries);
       const sight = this.sight(predicate);
@@ -79,7 +79,7 @@ export class PeriodicRelation {
 
   /** The keys before position n that one of the queries at position n or later sees. */
   keysSeenLater(predicate: Predicate, queries: GroupRows, group: KeyGroup): IntegerSet | undefined {
-    return attempt(UNITS, () => {
+    return attempt(mostUnits, () => {
       const { period, reach } = this.repetition;
       const { firstCopy, lastCopy } = group;
       const demanded = this.pattern(queries);
@@ -116,11 +116,11 @@ export class PeriodicRelation {
   private pattern(rows: GroupRows): { readonly of: number; readonly copy: number }[] {
     const { period } = this.repetition;
     return this.analysis.groups.flatMap((group, index) =>
-      Array.from({ length: period * sizeOf(group) }, (_, row) => row)
-        .filter((row) => contains(rows[index]!, { "k.row": row + period * sizeOf(group) }))
+      Array.from({ length: period * copiesIn(group) }, (_, row) => row)
+        .filter((row) => contains(rows[index]!, { "k.row": row + period * copiesIn(group) }))
         .map((row) => ({
-          of: Math.floor(row / sizeOf(group)),
-          copy: group.firstCopy + (row % sizeOf(group)),
+          of: Math.floor(row / copiesIn(group)),
+          copy: group.firstCopy + (row % copiesIn(group)),
         })),
     );
   }

@@ -1,7 +1,8 @@
 import { minus, scale, variable } from "../../ir/relation/affine.js";
 import { contains, type IntegerSet, intersect, project, substitute, where } from "../../ir/relation/integer-set.js";
 import { intervalOf } from "../../ir/relation/interval.js";
-import { N, sizeOf, stepContext } from "./group-relation.js";
+import { copiesIn } from "../../runtime/key-group.js";
+import { N, stepContext } from "./group-relation.js";
 import type { KeyGroup } from "./group-tokens.js";
 
 /**
@@ -12,7 +13,10 @@ export function reachOf(group: KeyGroup, rows: IntegerSet): number | undefined {
   const distance = variable("distance");
   // Sets that were simplified for lengths of at least 1 may hold anything for others.
   const ofSteps = intersect(rows, where(stepContext));
-  const distances = project(substitute(ofSteps, { "k.row": minus(scale(N, sizeOf(group)), distance) }), ["n", "start"]);
+  const distances = project(substitute(ofSteps, { "k.row": minus(scale(N, copiesIn(group)), distance) }), [
+    "n",
+    "start",
+  ]);
   let reach = 0;
   for (const part of distances) {
     const { upper } = intervalOf(part, "distance");

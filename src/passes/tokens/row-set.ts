@@ -15,7 +15,7 @@ import {
 import type { Constraint } from "../../ir/relation/constraint.js";
 import type { IntegerSet } from "../../ir/relation/integer-set.js";
 import { conditionOf, intervalOf, largest, smallest } from "../../ir/relation/interval.js";
-import { sizeOf } from "./group-relation.js";
+import { copiesIn } from "../../runtime/key-group.js";
 import type { KeyGroup } from "./group-tokens.js";
 import { sumBetween } from "./sum-over-positions.js";
 
@@ -36,7 +36,7 @@ export interface RowRange {
 
 /** A set over `k.row` of rows before position n, as ranges. Exact. */
 export function rowSetOf(group: KeyGroup, rows: IntegerSet): RowSet {
-  const all: RowRange = { lo: 0, hi: mul("n", sizeOf(group)) };
+  const all: RowRange = { lo: 0, hi: mul("n", copiesIn(group)) };
   const ranges = rows.map((part): RowRange => {
     const { lower, upper, guards, filters } = intervalOf(part, "k.row");
     const lo = lower.length === 0 ? all.lo : largest(lower);
@@ -49,7 +49,7 @@ export function rowSetOf(group: KeyGroup, rows: IntegerSet): RowSet {
 
 /** A constraint on `k.row` as one on `pos` and `copy`. */
 function inTokens(group: KeyGroup): (constraint: Constraint) => Constraint {
-  const size = sizeOf(group);
+  const size = copiesIn(group);
   const copy = size === 1 ? constant(group.firstCopy) : variable("copy");
   const row = plus(scale(variable("pos"), size), shift(copy, -group.firstCopy));
   const values = new Map([["k.row", row]]);
@@ -97,38 +97,6 @@ export function segmentsOf(rows: RowSet, env: Environment): Segment[] {
   });
 }
 
-/** Whether a row of a segment is in the set. */
-function holds(rows: RowSet, { conditions }: Segment, row: number, env: Environment): boolean {
-  if (conditions.length === 0) return true;
-  const size = rows.lastCopy - rows.firstCopy + 1;
-  const pos = Math.floor(row / size);
-  const at = { ...env, pos, copy: rows.firstCopy + row - pos * size };
-  return conditions.some((condition) => evaluate(condition, at) !== 0);
-}
-
-/** The maximal intervals [from, to) of the rows, ascending. Work grows with the intervals, and with the rows of ranges with holes. */
-export function* eachInterval(rows: RowSet, env: Environment): Generator<readonly [number, number]> {
-  let current: readonly [number, number] | undefined;
-  for (const segment of segmentsOf(rows, env)) {
-    for (const [from, to] of intervalsOf(rows, segment, env)) {
-      if (current !== undefined && current[1] === from) current = [current[0], to];
-      else {
-        if (current !== undefined) yield current;
-        current = [from, to];
-      }
-    }
-  }
-  if (current !== undefined) yield current;
-}
-
-function* intervalsOf(rows: RowSet, segment: Segment, env: Environment): Generator<readonly [number, number]> {
-  if (segment.conditions.length === 0) {
-    yield [segment.from, segment.to];
-    return;
-  }
-  for (let row = segment.from; row < segment.to; row++) if (holds(rows, segment, row, env)) yield [row, row + 1];
-}
-
 /** How many rows there are for given sizes, however many that is. */
 export function countRows(rows: RowSet, env: Environment): number {
   return segmentsOf(rows, env).reduce((count, segment) => count + countSegment(rows, segment, env), 0);
@@ -139,7 +107,7 @@ const countSegment = (rows: RowSet, segment: Segment, env: Environment): number 
 
 /** The sum of an expression in `pos` and `copy` over the rows of a segment. */
 export function sumOverSegment(rows: RowSet, { from, to, conditions }: Segment, expr: Expr, env: Environment): number {
-  const size = rows.lastCopy - rows.firstCopy + 1;
+  const size = copiesIn(rows);
   const counted = conditions.length === 0 ? expr : select(max(...conditions), expr, 0);
   let total = 0;
   for (let place = 0; place < size; place++) {
@@ -148,19 +116,4 @@ export function sumOverSegment(rows: RowSet, { from, to, conditions }: Segment, 
     total += sumBetween(counted, "pos", first, end, { ...env, copy: rows.firstCopy + place });
   }
   return total;
-}
-
-/** The rows in ascending order, as tokens and as row numbers. */
-export function* eachRow(
-  rows: RowSet,
-  group: KeyGroup,
-  env: Environment,
-): Generator<{ readonly row: number; readonly pos: number; readonly copy: number }> {
-  const size = sizeOf(group);
-  for (const [from, to] of eachInterval(rows, env)) {
-    for (let row = from; row < to; row++) {
-      const pos = Math.floor(row / size);
-      yield { row, pos, copy: group.firstCopy + row - pos * size };
-    }
-  }
 }

@@ -1,8 +1,8 @@
 import type { AttendPart, Graph } from "../../ir/graph/ops.js";
 import { definePass } from "../pass.js";
+import { attentionSystem } from "./attention-system.js";
 import { groupTokens, type KeyGroup } from "./group-tokens.js";
 import { keyBounds } from "./key-bounds.js";
-import { attentionSystem } from "./system-of-graph.js";
 
 /**
  * Originals and hidden tokens become groups of keys, and attention becomes one part per group.

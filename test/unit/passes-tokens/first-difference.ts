@@ -4,7 +4,8 @@ import { DemandAnalysis } from "../../../src/passes/tokens/demand.js";
 import { derivePrefill, type LayerDemand } from "../../../src/passes/tokens/derive-phases.js";
 import { groupTokens, type KeyGroup } from "../../../src/passes/tokens/group-tokens.js";
 import { inferRetention } from "../../../src/passes/tokens/infer-retention.js";
-import { countRows, eachRow } from "../../../src/passes/tokens/row-set.js";
+import { countRows } from "../../../src/passes/tokens/row-set.js";
+import { eachRow } from "../../support/each-row.js";
 import { liveByForce, prefillByForce, sightOf, steadyByForce } from "./brute-force.js";
 
 /**
@@ -63,7 +64,7 @@ function compareRows(
   const found = expected.map(() => false);
   for (const [index, group] of groups.entries()) {
     let count = 0;
-    for (const { pos, copy } of eachRow(rows[index]!, group, sizes)) {
+    for (const { pos, copy } of eachRow(rows[index]!, sizes)) {
       if (pos < 0 || pos >= sizes.n) return `pos ${pos} copy ${copy} is outside of the prompt`;
       if (pos >= first) found[pos * copies + copy - 1] = true;
       count++;

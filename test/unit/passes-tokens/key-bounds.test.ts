@@ -2,17 +2,16 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { evaluate, printExpr } from "../../../src/ir/expr.js";
 import { type Predicate, sees } from "../../../src/ir/relation/predicate.js";
-import { classifyTile, type TokenBox } from "../../../src/passes/tokens/classify-tile.js";
 import { type KeyBounds, keyBounds } from "../../../src/passes/tokens/key-bounds.js";
+import { copiesIn } from "../../numeric/attention-reference.js";
 import { arbitraryCausalPredicate } from "../relation/arbitrary-predicate.js";
-import { affordable, mostly } from "../relation/within-budget.js";
 import { groupsOf } from "./brute-force.js";
 import { dilated, naive, phd, phdCswa, phdSwa, phdSwaPositions, sinks, slidingWindow, vanilla } from "./library.js";
 
 /** What is wrong with the bounds of the first 9 positions; `loose` counts queries whose bounds are not the hull. */
 function judge(predicate: Predicate, copies: number, groupIndex: number, bounds: KeyBounds) {
   const group = groupsOf(copies)[groupIndex]!;
-  const size = group.lastCopy - group.firstCopy + 1;
+  const size = copiesIn(group);
   let unsound = 0;
   let loose = 0;
   for (let pos = 0; pos < 9; pos++) {
@@ -97,43 +96,6 @@ describe("the bounds of a query's keys", () => {
         }
       }),
       { numRuns: 300 },
-    );
-  });
-});
-
-describe("a tile of queries and keys", () => {
-  const box = fc
-    .record({
-      firstPos: fc.integer({ min: 0, max: 6 }),
-      positions: fc.integer({ min: 1, max: 4 }),
-      firstCopy: fc.integer({ min: 1, max: 3 }),
-      copies: fc.integer({ min: 1, max: 2 }),
-    })
-    .map(
-      ({ firstPos, positions, firstCopy, copies }): TokenBox => ({
-        firstPos,
-        lastPos: firstPos + positions - 1,
-        firstCopy,
-        lastCopy: firstCopy + copies - 1,
-      }),
-    );
-
-  function* tokensOf({ firstPos, lastPos, firstCopy, lastCopy }: TokenBox) {
-    for (let pos = firstPos; pos <= lastPos; pos++) {
-      for (let copy = firstCopy; copy <= lastCopy; copy++) yield { pos, copy };
-    }
-  }
-
-  it("is full, partial or empty as all its pairs say", () => {
-    fc.assert(
-      fc.property(arbitraryCausalPredicate, box, box, (predicate, queries, keys) => {
-        const pairs = [...tokensOf(queries)].flatMap((query) =>
-          [...tokensOf(keys)].map((key) => sees(predicate, query, key)),
-        );
-        const expected = pairs.every((seen) => seen) ? "full" : pairs.some((seen) => seen) ? "partial" : "empty";
-        expect(affordable(() => classifyTile(predicate, queries, keys))).toBe(expected);
-      }),
-      { numRuns: 300, ...mostly },
     );
   });
 });

@@ -4,8 +4,9 @@ import { describe, expect, it } from "vitest";
 import type { AttentionSystem } from "../../../src/passes/tokens/attention-system.js";
 import { DemandAnalysis } from "../../../src/passes/tokens/demand.js";
 import { derivePrefill } from "../../../src/passes/tokens/derive-phases.js";
-import { groupTokens, type KeyGroup } from "../../../src/passes/tokens/group-tokens.js";
-import { eachRow, type RowSet } from "../../../src/passes/tokens/row-set.js";
+import { groupTokens } from "../../../src/passes/tokens/group-tokens.js";
+import type { RowSet } from "../../../src/passes/tokens/row-set.js";
+import { eachRow } from "../../support/each-row.js";
 import { demandByForce, type Flags, liveByForce, sightOf, steadyByForce } from "./brute-force.js";
 import { systems } from "./library.js";
 import { arbitrarySystem } from "./random-systems.js";
@@ -13,15 +14,12 @@ import { arbitrarySystem } from "./random-systems.js";
 /** Rows of all groups as flags in stream order, for `length` tokens. */
 function flagsOf(
   rows: readonly RowSet[],
-  groups: readonly KeyGroup[],
   copies: number,
   sizes: { readonly n?: number; readonly start: number },
   length: number,
 ): Flags {
   const flags: Flags = new Array<boolean>(length).fill(false);
-  for (const [index, group] of groups.entries()) {
-    for (const { pos, copy } of eachRow(rows[index]!, group, sizes)) flags[pos * copies + copy - 1] = true;
-  }
+  for (const set of rows) for (const { pos, copy } of eachRow(set, sizes)) flags[pos * copies + copy - 1] = true;
   return flags;
 }
 
@@ -36,7 +34,7 @@ function firstMistake(system: AttentionSystem, horizon: number, most: number): s
   const { copies } = system;
   const length = horizon * copies;
   const flags = (rows: readonly RowSet[], sizes: { readonly n?: number; readonly start: number }) =>
-    flagsOf(rows, groups, copies, sizes, length);
+    flagsOf(rows, copies, sizes, length);
   const sight = sightOf(system, horizon);
   const steady = steadyByForce(system, sight, horizon);
   const lengths = Array.from({ length: most }, (_, index) => index + 1);
