@@ -76,9 +76,11 @@ function rowsAt(
     const ofLayer = liveKeys(analysis, layer);
     const later = live.get(ofLayer) ?? liveRows(analysis, ofLayer, end, 1 + furtherPerLayer);
     live.set(ofLayer, later);
-    const seen =
-      which === undefined ? () => false : keysSeen(query, periodic.sight(predicates[which]!), end, periodic.repetition);
     const distances = Math.max(query.listed, later.listed) + furtherPerLayer;
+    const seen =
+      which === undefined
+        ? () => false
+        : keysSeen(query, periodic.sight(predicates[which]!), end, periodic.repetition, distances);
     const queries = query;
     const kv = listRows(end, distances, (distance, copy) => seen(distance, copy) || hasRow(later, end, distance, copy));
     const input = listRows(
@@ -101,15 +103,15 @@ function liveRows({ groups }: DemandAnalysis, live: GroupRows, end: PromptEnd, d
   });
 }
 
-/** The keys that some query sees, for distances up to `furtherPerLayer` beyond what is listed of the queries. */
+/** The keys that some query sees, for distances below `distances`. These reach beyond what is listed of the queries, which then repeat. */
 function keysSeen(
   queries: RepeatingRows,
   sight: SightTable,
   end: PromptEnd,
   { period, reach }: Repetition,
+  distances: number,
 ): (distance: number, copy: number) => boolean {
   const { copies, last } = end;
-  const distances = queries.listed + reach + 2 * period;
   const seen = new Uint8Array(distances * copies);
   /** [place][copy - 1]: the first distance from which on all keys of the place are seen. */
   const allFrom = new Float64Array(period * copies).fill(Number.POSITIVE_INFINITY);
@@ -131,8 +133,7 @@ function keysSeen(
     }
   }
   return (distance, copy) =>
-    (distance < distances && seen[distance * copies + copy - 1] !== 0) ||
-    distance >= allFrom[((last - distance) % period) * copies + copy - 1]!;
+    seen[distance * copies + copy - 1] !== 0 || distance >= allFrom[((last - distance) % period) * copies + copy - 1]!;
 }
 
 /**

@@ -72,6 +72,14 @@ describe("prefill of relations that repeat", () => {
     expect(firstDifference(system, 42, [1, 2, 5, 9, 10, 11, 14, 21, 28])).toBeUndefined();
   });
 
+  it("keeps keys of all earlier positions where later steps read farther back than the queries differ", () => {
+    const place = (name: "q" | "k") => plus(times(2, at(`${name}.pos`)), at(`${name}.copy`));
+    const near = compare(minus(div(place("q"), 4), div(place("k"), 4)), "<=", num(1));
+    const everyThird = compare(mod(plus(minus(at("q.pos"), at("k.pos")), at("k.copy")), 3), "==", num(0));
+    const predicates = [near, everyThird].map((condition) => or(phd, and(hiddenPast, condition)));
+    expect(firstDifference(alternating(4, predicates, 3), 24, [1, 5, 8, 11], true)).toBeUndefined();
+  });
+
   it("computes more than is demanded, and says so, where relations repeat after too many positions to tell", () => {
     const chunks = and(sameHiddenChunk(3, 11), sameHiddenChunk(3, 13));
     const system = modelOf(3, or(phd, and(hiddenPast, chunks)), 4);
