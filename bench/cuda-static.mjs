@@ -72,7 +72,7 @@ function compile(kernels) {
   }
 }
 
-/** Steps that multiply by a matrix, in a phase of a manifest. */
+/** Steps that multiply by a matrix, in a phase of a manifest: those of the same weights together. */
 function productsOf(phase) {
   const found = [];
   const visit = (part) => {
@@ -83,12 +83,19 @@ function productsOf(phase) {
     }
   };
   visit(phase);
-  return [...new Map(found.map((step) => [step.bindings.weight.name, step])).values()];
+  const byWeight = new Map();
+  for (const step of found) {
+    const { name } = step.bindings.weight;
+    byWeight.set(name, [...(byWeight.get(name) ?? []), step]);
+  }
+  return [...byWeight.values()];
 }
 
 const padded = (length) => Math.ceil(length / tileInputs) * tileInputs;
-const choiceFor = (step, rows) => {
+const choiceFor = (steps, rows) => {
   const symbols = { row_count: rows, splits: 1, part_base: 0 };
+  // The first layer may begin otherwise than the layers after it.
+  const step = steps.findLast(({ when }) => when === undefined || evaluate(when, symbols) !== 0);
   const choice = step.choices.find(({ when }) => when === undefined || evaluate(when, symbols) !== 0);
   const [x, y] = choice.workgroups.map((size) => evaluate(size, symbols));
   return { kernel: choice.kernel, x, workgroups: x * y };
@@ -110,9 +117,10 @@ const isWeight = ({ kind, once }) => kind === "load" && once;
 /** A product of few rows. `perWarp` is how many tiles of weights a warp loads in all. */
 function skinny({ code, text, warps, registers, resident }, rows, weightBytes, inputBytes, { x, workgroups }) {
   const perWarp = Math.ceil(weightBytes / (x * warps * tileBytes));
+  const lastProduct = code.findLastIndex(({ kind }) => kind === "product");
   const upToBarrier = code.slice(
     0,
-    code.findIndex(({ kind }) => kind === "barrier"),
+    code.findIndex(({ kind }, index) => kind === "barrier" && index > lastProduct),
   );
   const body = mainLoop(upToBarrier) ?? [];
   const outside = count(upToBarrier, isWeight) - count(body, isWeight);
@@ -164,12 +172,15 @@ const results = models.map((model) => {
   const { program } = compileSource(source, { target: "cuda", dtype: "bf16" });
   const compiled = compile(program.kernels.filter(({ info }) => info.name.startsWith("linear")));
   const { phases, weights } = program.manifest;
-  const products = productsOf(phases.decode).map((step) => {
+  const products = productsOf(phases.decode).map((steps) => {
+    const [step] = steps;
     const { rows, columns } = weights.find(({ name }) => name === step.bindings.weight.name);
     const weightBytes = 2 * padded(rows) * padded(columns);
     const decode = decodeRows.map((count) => {
-      const choice = choiceFor(step, count);
-      const own = skinny(compiled.get(choice.kernel), count, weightBytes, 4 * columns, choice);
+      const choice = choiceFor(steps, count);
+      // What finishes a norm that was left undone reads a branch and a stream.
+      const inputBytes = (choice.kernel.includes("deferred") ? 8 : 4) * columns;
+      const own = skinny(compiled.get(choice.kernel), count, weightBytes, inputBytes, choice);
       const [before, flight] = [own.bytesLoadedBeforeWaitPerProcessor, own.bytesInFlightPerProcessor];
       const asked = own.bytesPrefetchedBeforeWaitPerProcessor;
       console.log(
@@ -178,7 +189,9 @@ const results = models.map((model) => {
       );
       return { kernel: choice.kernel, ...own };
     });
-    const many = productsOf(phases.prefill).find(({ bindings }) => bindings.weight.name === step.bindings.weight.name);
+    const many = productsOf(phases.prefill).find(
+      ([{ bindings }]) => bindings.weight.name === step.bindings.weight.name,
+    );
     const prefill = (many === undefined ? [] : prefillRows).map((count) => {
       const choice = choiceFor(many, count);
       const own = compiled.get(choice.kernel);

@@ -6,7 +6,8 @@
  * in the next layer: then the layers after the first begin with the norm that the layer before left undone, and the last one's
  * is done after the layers.
  *
- * That saves two dispatches of a layer. Prefill does such norms by themselves: its many workgroups would each do them again.
+ * That saves two dispatches of a layer. Prefill does such norms by themselves: its many workgroups would each do them again. So does a
+ * decode step of more rows than a product takes them on for (`mostRows`).
  */
 import type {
   Block,
@@ -27,6 +28,8 @@ export interface DeferredNorm {
   readonly product: FusedLinear;
   /** Whether the product stands in the layer after the norm's. */
   readonly across: boolean;
+  /** In more rows the norm is done by itself after all. Any number where this is absent. */
+  readonly mostRows?: number;
 }
 
 export class DeferredNorms {
@@ -57,15 +60,24 @@ export class DeferredNorms {
   }
 }
 
-/** What a kernel of the device can bind. */
-export interface BindingRoom {
+/** What products of the device can take on. */
+export interface DeferralRoom {
   readonly maxStorageBuffers: number;
   /** Whether matrices come with a buffer of scales. */
   readonly scales: boolean;
+  /** Most rows in which it pays for a product of this shape; any number where this is absent. */
+  readonly mostRows?: (product: ProductShape) => number;
+}
+
+/** Sizes of a product, as in `LinearOptions`. */
+export interface ProductShape {
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly matrices: number;
 }
 
 /** The norms of a graph that can be left to a product. */
-export function deferredNorms(graph: Graph, room: BindingRoom): DeferredNorms {
+export function deferredNorms(graph: Graph, room: DeferralRoom): DeferredNorms {
   const types = new Map<ValueId, TensorType>();
   for (const block of eachBlock(graph)) {
     for (const { id, type } of [...block.args, ...block.ops.flatMap((op) => op.results)]) types.set(id, type);
@@ -74,14 +86,24 @@ export function deferredNorms(graph: Graph, room: BindingRoom): DeferredNorms {
   for (const op of graph.body.ops) if (op.kind === "layers") candidates.push(...acrossLayers(op));
   const taken = new Set<Op>();
   return new DeferredNorms(
-    candidates.filter((candidate) => {
+    candidates.flatMap((candidate) => {
       const { norm, product } = candidate;
-      if (taken.has(norm) || taken.has(product)) return false;
-      if (!isSimple(norm, types) || bindingsOf(candidate, types, room.scales) > room.maxStorageBuffers) return false;
+      if (taken.has(norm) || taken.has(product)) return [];
+      if (!isSimple(norm, types) || bindingsOf(candidate, types, room.scales) > room.maxStorageBuffers) return [];
+      const mostRows = room.mostRows?.(shapeOf(product, types));
+      if (mostRows === 0) return [];
       taken.add(norm).add(product);
-      return true;
+      return [mostRows === undefined ? candidate : { ...candidate, mostRows }];
     }),
   );
+}
+
+function shapeOf({ input, weights, combine }: FusedLinear, types: ReadonlyMap<ValueId, TensorType>): ProductShape {
+  const outputs = weights.map((weight) => Number(types.get(weight)!.shape[0]));
+  const inputs = rowWidth(types.get(input)!);
+  return combine === "pair"
+    ? { inputs, outputs: outputs[0]!, matrices: outputs.length }
+    : { inputs, outputs: outputs.reduce((a, b) => a + b, 0), matrices: 1 };
 }
 
 /** Norms whose first reader is a product that reads them as its input, in the same rows. */

@@ -28,18 +28,26 @@ import {
 export function linearSteps(shop: Workshop, situation: Situation, op: FusedLinear): Step[] {
   const product = describeProduct(shop, situation, op);
   const name = `multiply by ${product.matrix.name}`;
-  const undone = deferredFor(shop, situation, op);
-  if (undone !== undefined) {
-    const { deferred, input } = describeDeferred(shop, situation, undone);
-    const own = { ...product, options: { ...product.options, deferred } };
-    return columnRuns(op, situation, product).map((run) =>
-      linearStep(shop, op, own, { name: `norm, add and ${name}`, input, run }),
-    );
-  }
   const input = { input: buffer(shop.places.bufferOf(op.input)) };
   const runs = columnRuns(op, situation, product);
+  const steps = (call: Omit<LinearCall, "run">, own = product) =>
+    runs.map((run) => linearStep(shop, op, own, { ...call, run }));
+
+  const undone = deferredFor(shop, situation, op);
+  if (undone !== undefined) {
+    const { deferred, input: unfinished } = describeDeferred(shop, situation, undone);
+    const finishing = { ...product, options: { ...product.options, deferred } };
+    const finishingName = `norm, add and ${name}`;
+    const { mostRows } = undone;
+    if (mostRows === undefined) return steps({ name: finishingName, input: unfinished }, finishing);
+    const when = le("row_count", mostRows);
+    return [
+      ...steps({ name: finishingName, input: unfinished, when, mostRows }, finishing),
+      ...steps({ name, input, when: eq(when, 0) }),
+    ];
+  }
   const merge = situation.phase === "decode" ? shop.mergedBy.get(op) : undefined;
-  if (merge === undefined) return runs.map((run) => linearStep(shop, op, product, { name, input, run }));
+  if (merge === undefined) return steps({ name, input });
   const merging = { ...product, options: { ...product.options, merge: merge.shape } };
   const mergingName = `merge splits and ${name}`;
   return runs.flatMap((run) => [

@@ -1,15 +1,15 @@
 import type { Graph } from "../ir/graph/ops.js";
-import { type BindingRoom, DeferredNorms, deferredNorms } from "./deferred-norms.js";
+import { type DeferralRoom, DeferredNorms, deferredNorms } from "./deferred-norms.js";
 import { type Places, placeValues } from "./place-values.js";
 
 /**
  * The norms that decode leaves to products, and places for all values under which that works.
  *
- * @param room what products can bind; none are left to them without it
+ * @param room what products can take on; none are left to them without it
  */
 export function placeWithDeferred(
   graph: Graph,
-  room: BindingRoom | undefined,
+  room: DeferralRoom | undefined,
 ): { readonly deferred: DeferredNorms; readonly places: Places } {
   const all = room === undefined ? new DeferredNorms([]) : deferredNorms(graph, room);
   const places = placeValues(graph, all);

@@ -1,5 +1,5 @@
 /** Steps that work row by row: embedding, norms, elementwise expressions, copies. */
-import { ceilDiv, mul } from "../ir/expr.js";
+import { ceilDiv, eq, le, mul } from "../ir/expr.js";
 import type { Embed, MapOp, NormOp, RowClass } from "../ir/graph/ops.js";
 import { eachOp } from "../ir/graph/walk.js";
 import type { FloatType } from "../ir/kernel/types.js";
@@ -7,6 +7,7 @@ import { embed, embedVector } from "../kernels/elementwise/embed.js";
 import { type MapOptions, map } from "../kernels/elementwise/map.js";
 import { norm } from "../kernels/elementwise/norm.js";
 import type { Step } from "../runtime/manifest.js";
+import type { DeferredNorm } from "./deferred-norms.js";
 import { bindExpression } from "./element-operands.js";
 import { type Copy, logitsBuffer } from "./place-values.js";
 import {
@@ -58,12 +59,21 @@ export function embedStep(shop: Workshop, { phase }: Situation, op: Embed): Step
 }
 
 /** A norm that the last layer has left undone, in the rows that predict. */
-export function undoneNormStep(shop: Workshop, situation: Situation, op: NormOp): Step {
-  const { bindings, ...step } = normStep(shop, situation, { ...op, rows: "output" });
-  return { ...step, bindings: ofPreviousLayer(bindings) };
+export function undoneNormStep(shop: Workshop, situation: Situation, { norm, mostRows }: DeferredNorm): Step {
+  const { bindings, ...step } = normStep(shop, situation, { ...norm, rows: "output" });
+  const own = { ...step, bindings: ofPreviousLayer(bindings) };
+  return mostRows === undefined ? own : { ...own, when: le("row_count", mostRows) };
 }
 
-export function normStep(shop: Workshop, situation: Situation, op: NormOp): Step {
+/** A norm; in decode only in those rows in which it is not left to a product. */
+export function normSteps(shop: Workshop, situation: Situation, op: NormOp): Step[] {
+  const undone = situation.phase === "decode" ? shop.deferred.ofNorm(op) : undefined;
+  if (undone === undefined) return [normStep(shop, situation, op)];
+  if (undone.mostRows === undefined) return [];
+  return [{ ...normStep(shop, situation, op), when: eq(le("row_count", undone.mostRows), 0) }];
+}
+
+function normStep(shop: Workshop, situation: Situation, op: NormOp): Step {
   const { kernels, weights, places, capabilities } = shop;
   const width = places.widthOf(op.input);
   const heads = op.heads ?? 1;

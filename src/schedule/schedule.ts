@@ -18,6 +18,7 @@ import { takesFragments } from "../kernels/linear/matrix-fragments.js";
 import { defaultTuning, type Tuning } from "../kernels/tuning.js";
 import type { BufferInfo, Manifest, Phase, Quantisation, Step } from "../runtime/manifest.js";
 import { attentionSteps, rotateStep, storeKeysSteps, usualKeysPerSplit } from "./attention-steps.js";
+import { mostDeferredRows } from "./deferred-rows.js";
 import type { ScheduleFacts } from "./facts.js";
 import { KernelLibrary } from "./kernel-library.js";
 import { keyStores } from "./key-stores.js";
@@ -27,7 +28,7 @@ import { memoryFormulas } from "./memory-formula.js";
 import { mergedAttentions } from "./merged-attention.js";
 import { placeWithDeferred } from "./place-deferred.js";
 import { logitsBuffer, partialsBuffers } from "./place-values.js";
-import { copyStep, embedStep, mapStep, normStep, undoneNormStep } from "./row-steps.js";
+import { copyStep, embedStep, mapStep, normSteps, undoneNormStep } from "./row-steps.js";
 import { samplingSteps } from "./sampling-steps.js";
 import type { Situation, Workshop } from "./step-builder.js";
 import { symbolInfos } from "./symbols.js";
@@ -79,15 +80,17 @@ export function schedule(graph: Graph, facts: ScheduleFacts, options: ScheduleOp
   const loop = graph.body.ops.find((op) => op.kind === "layers");
   const layers = loop?.count ?? 0;
   const attentions = [...eachOp(graph)].filter((op) => op.kind === "cached-attention");
-  // Kernels on matrix units take their input as it is.
-  const room = { maxStorageBuffers: capabilities.limits.maxStorageBuffers, scales: quantise !== undefined };
-  const { deferred, places } = placeWithDeferred(graph, productLayout === "fragments" ? undefined : room);
+  const { maxStorageBuffers } = capabilities.limits;
+  const { deferred, places } = placeWithDeferred(graph, {
+    ...{ maxStorageBuffers, scales: quantise !== undefined },
+    ...(productLayout === "fragments" && { mostRows: (product) => mostDeferredRows(product, quantise) }),
+  });
   const shop: Workshop = {
     ...{ graph, capabilities, cache: dtype, places, deferred },
     kernels: new KernelLibrary(),
     weights: new WeightLibrary(graph, { element: dtype, largestBinding, productLayout, quantise }),
     tables: new TableLibrary(graph.copies),
-    mergedBy: mergedAttentions(graph, deferred, capabilities, room.maxStorageBuffers),
+    mergedBy: mergedAttentions(graph, deferred, capabilities, maxStorageBuffers),
     storedBy: storesByQuery(graph),
     decodeOrder: facts.rows.decode.order,
     tileRows: tileRowsOf(attentions, graph.copies, tuning),
@@ -157,7 +160,7 @@ function schedulePhase(
     ]),
     classOf,
     after: [
-      ...left.map(({ norm }) => undoneNormStep(shop, last, norm)),
+      ...left.map((undone) => undoneNormStep(shop, last, undone)),
       ...run(graph.body.ops.slice(at + 1)),
       ...copiedLogits(shop),
     ],
@@ -184,7 +187,7 @@ function stepsOf(shop: Workshop, situation: Situation, op: Op): Step[] {
     case "fused-linear":
       return linearSteps(shop, situation, op);
     case "norm":
-      return situation.phase === "decode" && shop.deferred.ofNorm(op) ? [] : [normStep(shop, situation, op)];
+      return normSteps(shop, situation, op);
     case "map":
       return [mapStep(shop, situation, op)];
     case "rotate":

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ManifestRun } from "../../src/interpret/kernel/run-manifest.js";
 import type { FloatType } from "../../src/ir/kernel/types.js";
 import type { Quantisation } from "../../src/runtime/manifest.js";
-import { cudaModel, evenShape, oddShape } from "../support/cuda-models.js";
+import { cudaModel, evenShape, oddShape, withNormsBehind } from "../support/cuda-models.js";
 import type { TransformerShape } from "../support/transformer.js";
 import { emulatedKernels, missingCompiler } from "../unit/cuda/emulator.js";
 
@@ -14,11 +14,14 @@ interface Case {
   readonly quantise?: Quantisation;
 }
 const odd = { name: "odd sizes and rings", shape: oddShape };
+const behind = { name: "odd sizes, norms behind products", shape: withNormsBehind(oddShape) };
 const cases: readonly Case[] = [
   ...(["f32", "f16", "bf16"] as const).map((dtype) => ({ dtype, ...odd })),
   { dtype: "bf16", name: "sizes of whole tiles", shape: evenShape },
+  { dtype: "bf16", ...behind },
   { dtype: "bf16", ...odd, name: "odd sizes, 4 bits in groups of 16", quantise: { bits: 4, group: 16 } },
   { dtype: "f16", ...odd, name: "odd sizes, 8 bits in groups of 32", quantise: { bits: 8, group: 32 } },
+  { dtype: "f16", ...behind, name: "norms behind products, 4 bits in groups of 32", quantise: { bits: 4, group: 32 } },
 ];
 
 describe.skipIf(missingCompiler !== undefined).each(cases)(

@@ -27,6 +27,12 @@ export const evenShape: TransformerShape = {
   ...{ vocab: 48, layers: 2, dim: 64, heads: 4, kvHeads: 4, headDim: 16, ffn: 96, copies: 2 },
   predicate: predicateOf({ variant: "phd-swa", copies: 2, window: 4 }),
 };
+/** The same with norms behind the products, which decode leaves to the product that reads them. */
+export const withNormsBehind = (shape: TransformerShape): TransformerShape => ({
+  ...shape,
+  postNorm: true,
+  queryKeyNorm: "row",
+});
 
 export interface CudaModel extends ScheduledModel {
   readonly values: (tensor: string) => ArrayLike<number>;

@@ -14,22 +14,18 @@ import {
   dot,
   f32,
   type KernelBuilder,
-  type Memory,
   min,
   u32,
   type Value,
-  type Variable,
-  vector,
-  vectorOf,
 } from "../../ir/kernel/builder.js";
-import { cellOfC } from "../../ir/kernel/fragments.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
-import { bindPartials } from "../attention/merge.js";
 import { eachOwn } from "../reduce.js";
 import { rowScale } from "../row-factors.js";
 import { rowRange } from "../row-table.js";
 import { times } from "../times.js";
 import { bandsOf, halfFormat, productRows, rightOperand, tileSide, tileWords } from "./matrix-fragments.js";
+import { bindColumns, bindInputRows, type InputRows } from "./matrix-inputs.js";
+import { shareSquares, shareSums } from "./matrix-shares.js";
 import { bindMatrixWeights, type LoadedStep, stepShape } from "./matrix-weights.js";
 import { describeLinear, type LinearOptions, linearName } from "./options.js";
 import { bindEpilogue } from "./product-epilogue.js";
@@ -70,6 +66,8 @@ const prefetchedBytes = 65536;
 const mostInputTiles = { floats: 8, integers: 4 } as const;
 /** Pairs of inputs for a product that are under way, four registers each. */
 const inputsInFlight = 16;
+/** Where each is finished from a branch, a gain and a stream. */
+const undoneInFlight = 4;
 /**
  * More bands in a workgroup save loads of inputs, but a device wants so many workgroups to balance them. From 16 rows on the inputs of a
  * band are as many bytes as its weights, or more, so one workgroup for each processor of a large GPU is enough.
@@ -78,7 +76,13 @@ const wantedWorkgroups = { few: 264, many: 128 } as const;
 /** Products of one step, 4 sums per lane each. */
 const mostProducts = 8;
 
-function planOf(options: MatrixSkinnyOptions): Plan {
+/** What decides how a workgroup divides its work. */
+type PlannedOptions = Pick<
+  MatrixSkinnyOptions,
+  "inputs" | "outputs" | "matrices" | "rows" | "quantised" | "merge" | "deferred"
+>;
+
+function planOf(options: PlannedOptions): Plan {
   const { matrices, rows } = options;
   const kind = options.quantised ? "integers" : "floats";
   const step = stepShape(options);
@@ -98,7 +102,8 @@ function planOf(options: MatrixSkinnyOptions): Plan {
     subgroups /= 2;
   }
   const share = Math.ceil(step.steps / subgroups);
-  const inputTiles = Math.min(mostInputTiles[kind], inputsInFlight / products);
+  const atOnce = (options.deferred ? undoneInFlight : inputsInFlight) / products;
+  const inputTiles = Math.min(mostInputTiles[kind], atOnce);
   const ofWeights = Math.floor(registersInFlight[kind] / (tiles * step.registers));
   // Integers of many inputs take few registers, so they may run ahead of the inputs.
   const together = options.merge ? 1 : options.quantised ? ofWeights : Math.min(ofWeights, inputTiles);
@@ -109,7 +114,7 @@ function planOf(options: MatrixSkinnyOptions): Plan {
 }
 
 /** Output columns of one workgroup. */
-export function matrixSkinnyColumns(options: MatrixSkinnyOptions): number {
+export function matrixSkinnyColumns(options: PlannedOptions): number {
   return planOf(options).bands * tileSide;
 }
 
@@ -131,9 +136,6 @@ export function matrixSkinnyLinear(options: MatrixSkinnyOptions): Kernel {
   );
 }
 
-/** Floats between two rows of a product's sums: 20, so that the lanes that store them hit different memory banks. */
-const sumStride = tileSide + 4;
-
 function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void {
   const { matrices, rows, norm } = options;
   const { subgroups, bands, tiles, unroll, batches, inputTiles } = plan;
@@ -144,9 +146,9 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
   const columnBase = k.param("column_base");
   const columnCount = k.param("column_count");
   const partBase = k.param("part_base");
-  const inputs = bindInputs(k, options);
+  const prepareInput = bindInputRows(k, options);
   const weights = bindMatrixWeights(k, options, partBase);
-  const gains = norm?.weight ? pairReader(k.read("norm_weight", pairType(inputs.unit), "weight")) : undefined;
+  const gains = norm?.weight ? bindColumns(k, "norm_weight", options.inputs) : undefined;
   const finish = bindEpilogue(k, options, range);
 
   const lane = k.let("lane", k.localId.rem(tileWords));
@@ -155,11 +157,7 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
   const rowOfLane = k.let("row_of_lane", lane.div(4));
 
   const firstRow = k.let("first_row", k.workgroupId.y.mul(rows));
-  // Rows beyond the range repeat the last one and are not stored, so the loop needs no test for them.
-  const lastRow = range.count.sub(1);
-  const inputRows = times(products, (product) =>
-    k.let(`input_row_${product}`, range.base.add(min(firstRow.add(product * productRows).add(rowOfLane), lastRow))),
-  );
+  const place = { subgroups, subgroup, lane, rowOfLane, pairOfLane };
   // A range may begin or end inside a tile; bands behind its last one repeat that and are not stored.
   const firstColumn = columnBase.sub(partBase);
   const firstBand = k.let("first_band", firstColumn.div(tileSide).add(k.workgroupId.x.mul(bands)));
@@ -181,28 +179,26 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
     const load = (step: Value) => weightRows.map((row) => row.load(step, guarded ? step.lt(shape.steps) : undefined));
     return { steps, left: steps.map(load), guarded };
   };
-  const loadInputs = (tiles: readonly Value[], guarded: boolean) => {
+  const loadInputs = (input: InputRows, tiles: readonly Value[], guarded: boolean) => {
     // All loads come before the first use of one, so that they are under way together.
-    const loaded = tiles.map((tile) => {
+    const loads = tiles.map((tile) => {
       const columns = [0, productRows].map((half) => k.let("column", tile.mul(tileSide).add(pairOfLane).add(half)));
-      return columns.map((column) => ({
-        gain: gains?.(k, u32(0), column, options.inputs, guarded),
-        raw: inputRows.map((row) => inputs.pair(k, row, column, options.inputs, guarded)),
-      }));
+      return columns.map((column) => ({ gain: gains?.(column, guarded), finish: input.load(column, guarded) }));
     });
-    return loaded.map((halves) =>
-      inputRows.map((_, product) => {
-        const [low, high] = halves.map(({ raw, gain }) => {
-          const pair = raw[product]!;
+    return loads.map((halves) => {
+      const loaded = halves.map(({ gain, finish }) => ({ gain, pairs: finish() }));
+      return times(products, (product) => {
+        const [low, high] = loaded.map(({ gain, pairs }) => {
+          const pair = pairs[product]!;
           const square = squares[product];
           if (square) square.set(square.add(dot(pair, pair)));
           return gain ? pair.mul(gain) : pair;
         }) as [Value, Value];
         return k.let("x", rightOperand(halfFormat(options), low, high));
-      }),
-    );
+      });
+    });
   };
-  const multiply = ({ steps, left, guarded }: Batch) => {
+  const multiply = (input: InputRows, { steps, left, guarded }: Batch) => {
     const all = steps.flatMap((step, index) =>
       times(shape.tiles, (tile) => ({ place: step.mul(shape.tiles).add(tile), index, tile })),
     );
@@ -210,7 +206,7 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
     for (let first = 0; first < all.length; first += inputTiles) {
       const own = all.slice(first, first + inputTiles);
       const places = own.map(({ place }) => place);
-      const right = loadInputs(places, guarded);
+      const right = loadInputs(input, places, guarded);
       for (let at = 0; at < own.length; at += together) {
         const { index, tile } = own[at]!;
         for (const [row, loaded] of left[index]!.entries()) {
@@ -237,16 +233,16 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
     k.releaseNext();
     k.awaitPrevious();
   }
-  multiply(firstBatch);
+  const input = prepareInput({ ...place, range, firstRow, blocks: products });
+  multiply(input, firstBatch);
   const last = batches - 1;
-  if (last > 1) k.for("batch", { from: u32(1), to: u32(last) }, (batch) => multiply(loadWeights(batch, false)));
-  if (last > 0) multiply(loadWeights(u32(last), isGuarded(last)));
+  if (last > 1) k.for("batch", { from: u32(1), to: u32(last) }, (batch) => multiply(input, loadWeights(batch, false)));
+  if (last > 0) multiply(input, loadWeights(u32(last), isGuarded(last)));
 
-  const shares = k.workgroupArray("shares", "f32", subgroups * tiles * products * productRows * sumStride);
-  const squareShares = norm && k.workgroupArray("square_shares", "f32", subgroups * rows);
-  storeShares(k, sums, { shares, subgroup, rowOfLane, pairOfLane });
-  if (squareShares) storeSquares(k, squares, squareShares, { subgroup, rowOfLane, lane, rows });
+  const totalOf = shareSums(k, sums, place);
+  const squaresOf = norm && shareSquares(k, "square_shares", squares, place);
   k.barrier();
+  input.keep?.();
 
   eachOwn(k, bands * tileSide * rows, (own) => {
     const output = k.let("output_in_band", own.rem(tileSide));
@@ -255,17 +251,8 @@ function body(k: KernelBuilder, options: MatrixSkinnyOptions, plan: Plan): void 
     const column = k.let("column", partBase.add(firstBand.add(band).mul(tileSide)).add(output));
     const inside = column.ge(columnBase).and(column.lt(columnBase.add(columnCount)));
     k.if(firstRow.add(row).lt(range.count).and(inside), () => {
-      const at = (share: Value, matrix: number) =>
-        share
-          .mul(tiles)
-          .add(band.add(matrix * bands))
-          .mul(rows)
-          .add(row)
-          .mul(sumStride)
-          .add(output);
-      const totals = times(matrices, (matrix) => addShares(k, subgroups, (share) => shares.at(at(share, matrix))));
-      const square = squareShares && addShares(k, subgroups, (share) => squareShares.at(share.mul(rows).add(row)));
-      const scale = square && norm && k.let("scale", rowScale(square, options.inputs, norm.epsilon));
+      const totals = times(matrices, (matrix) => totalOf(band.add(matrix * bands), row, output));
+      const scale = squaresOf && norm && k.let("scale", rowScale(squaresOf(row), options.inputs, norm.epsilon));
       finish({ row: firstRow.add(row), column, sums: totals, scale });
     });
   });
@@ -278,95 +265,4 @@ interface Batch {
   readonly left: readonly (readonly LoadedStep[])[];
   /** Whether steps may lie behind the inputs. */
   readonly guarded: boolean;
-}
-
-/** Inputs `column` and `column + 1` of a row of `width`; where guarded, zeros for those that are not there. */
-type ReadPair = (k: KernelBuilder, row: Value, column: Value, width: number, guarded: boolean) => Value;
-
-/** Elements of a load: pairs, unless they would straddle two rows. */
-type Unit = 1 | 2;
-
-const pairType = (unit: Unit) => vectorOf("f32", unit);
-
-function bindInputs(k: KernelBuilder, options: MatrixSkinnyOptions): { readonly unit: Unit; readonly pair: ReadPair } {
-  const { inputs, merge } = options;
-  if (merge === undefined) {
-    const unit = inputs % 2 === 0 ? 2 : 1;
-    return { unit, pair: pairReader(k.read("input", pairType(unit))) };
-  }
-  // A load of attention's splits stays inside a head.
-  const unit = merge.width % 2 === 0 ? 2 : 1;
-  const partials = bindPartials(k, merge, unit);
-  return { unit: inputs % 2 === 0 ? 2 : 1, pair: pairsOf(unit, (row, place) => partials.at(row, place)) };
-}
-
-function pairReader(memory: Memory): ReadPair {
-  const unit = memory.type === "f32" ? 1 : 2;
-  return (k, row, column, width, guarded) =>
-    pairsOf(unit, (own, place) => memory.at(own.mul(width / unit).add(place)))(k, row, column, width, guarded);
-}
-
-function pairsOf(unit: Unit, at: (row: Value, place: Value) => Value): ReadPair {
-  return (k, row, column, width, guarded) => {
-    const read = (place: Value) => {
-      if (!guarded) return k.let("raw", at(row, place.div(unit)));
-      const loaded = k.var("raw", constantOf(pairType(unit), 0));
-      k.if(place.lt(width), () => loaded.set(at(row, place.div(unit))));
-      return loaded;
-    };
-    return unit === 2 ? read(column) : k.let("raw_pair", vector("f32", [read(column), read(column.add(1))]));
-  };
-}
-
-interface Places {
-  readonly subgroup: Value;
-  readonly rowOfLane: Value;
-}
-
-/** Sums of product p of tile t lie at ((subgroup · tiles + t) · products + p) · 8 rows of `sumStride`. */
-function storeShares(
-  k: KernelBuilder,
-  sums: readonly (readonly Variable[])[],
-  { shares, subgroup, rowOfLane, pairOfLane }: Places & { readonly shares: Memory; readonly pairOfLane: Value },
-): void {
-  const all = sums.flat();
-  const first = k.let(
-    "shares_at",
-    subgroup
-      .mul(all.length * productRows)
-      .add(pairOfLane)
-      .mul(sumStride)
-      .add(rowOfLane),
-  );
-  all.forEach((sum, index) => {
-    for (let component = 0; component < 4; component++) {
-      // Lane 0 holds the first cell of each component; the others stand by the same distance from their own.
-      const { row, column } = cellOfC(0, component);
-      shares.set(first.add((index * productRows + column) * sumStride + row), sum.component(component));
-    }
-  });
-}
-
-/** Adds the squares of the four lanes that share a row. */
-function storeSquares(
-  k: KernelBuilder,
-  squares: readonly Variable[],
-  memory: Memory,
-  { subgroup, rowOfLane, lane, rows }: Places & { readonly lane: Value; readonly rows: number },
-): void {
-  squares.forEach((square, product) => {
-    const pairs = k.let("squares", square.add(k.subgroupShuffleXor("other", square, 1)));
-    const all = k.let("squares", pairs.add(k.subgroupShuffleXor("other", pairs, 2)));
-    const place = subgroup
-      .mul(rows)
-      .add(product * productRows)
-      .add(rowOfLane);
-    memory.set(place, all, { when: lane.rem(4).eq(0) });
-  });
-}
-
-function addShares(k: KernelBuilder, count: number, at: (share: Value) => Value): Value {
-  const total = k.var("total", at(u32(0)));
-  k.for("share", { from: u32(1), to: u32(count) }, (share) => total.set(total.add(at(share))));
-  return total;
 }

@@ -51,7 +51,7 @@ export interface MatrixWeights {
   band(name: string, band: Value, lane: Value): WeightBand;
 }
 
-export function stepShape(options: LinearOptions): StepShape {
+export function stepShape(options: Pick<LinearOptions, "inputs" | "quantised">): StepShape {
   if (options.quantised) return quantisedStepShape(options, options.quantised);
   return { tiles: 1, steps: depthTiles(options), loads: 1, registers: 4 };
 }
