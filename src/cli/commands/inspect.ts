@@ -6,7 +6,10 @@ import { parseManifest } from "../../runtime/check-manifest.js";
 import { ManifestError, PhdcError } from "../../runtime/errors.js";
 import type { Manifest } from "../../runtime/manifest.js";
 import { openCheckpoint } from "../../runtime/node/open-checkpoint.js";
-import { layersOf, packedShape } from "../../runtime/packing.js";
+import { layersOf, packedShape, planWeights } from "../../runtime/packing.js";
+import { decodeContext } from "../../runtime/phase-context.js";
+import { callsOfPhase } from "../../runtime/program.js";
+import { shapeSession } from "../../runtime/shape.js";
 import { readText, unreadable } from "../files.js";
 import { formatBytes, formatCount, formatTable } from "../format.js";
 import { exitCodes, UsageError } from "../report.js";
@@ -110,11 +113,25 @@ async function inspectCheckpoint(terminal: Terminal, path: string, json: boolean
   }
 }
 
+/** The layer of every call of a decode step, for one sequence. Of steps that stand in for each other, one is called. */
+function decodeCalls(manifest: Manifest): (number | undefined)[] {
+  const unlimited = { maxBufferSize: Number.MAX_SAFE_INTEGER, maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER };
+  const longest = manifest.symbols.find(({ name }) => name === "context")?.max ?? usualContext;
+  const shape = shapeSession(manifest, { context: Math.min(usualContext, longest) }, unlimited);
+  const context = decodeContext({ manifest, weights: planWeights(manifest, unlimited) }, shape);
+  return callsOfPhase(context, { head: true }).map(({ layer }) => layer);
+}
+
+const usualContext = 1024;
+
 function inspectPackage(terminal: Terminal, manifest: Manifest, json: boolean): void {
   const { model, kernels, phases, weights } = manifest;
-  const classes = phases.decode.layer.map((steps, index) => ({
-    layers: phases.decode.classOf.filter((layerClass) => layerClass === index).length,
-    dispatches: steps.length,
+  const layersOfCalls = decodeCalls(manifest);
+  const dispatchesIn = (layer: number | undefined) => layersOfCalls.filter((own) => own === layer).length;
+  const { classOf } = phases.decode;
+  const classes = phases.decode.layer.map((_, index) => ({
+    layers: classOf.filter((layerClass) => layerClass === index).length,
+    dispatches: dispatchesIn(classOf.indexOf(index)),
   }));
   if (json) {
     const summary = {
@@ -143,9 +160,7 @@ function inspectPackage(terminal: Terminal, manifest: Manifest, json: boolean): 
     ])}\n\n`,
   );
   const perLayer = classes.map(({ layers, dispatches }) => `${dispatches} in each of ${layers} layers`).join(", ");
-  terminal.out(
-    `Dispatches of a decode step: ${perLayer}, ${phases.decode.before.length + phases.decode.after.length} around them.\n`,
-  );
+  terminal.out(`Dispatches of a decode step: ${perLayer}, ${dispatchesIn(undefined)} around them.\n`);
   const [quantised] = weights.flatMap((weight) => weight.quantised ?? []);
   if (quantised !== undefined) {
     const { bytes, elements } = quantisedSize(manifest);
