@@ -11,8 +11,11 @@ export const nameDiagnostics = defineDiagnostics({
     explanation:
       "A value is a parameter of the model, a `let` or `var` of an enclosing block, a parameter of the function or rule, `K` (the repeat count), `pi`, or one of the axes `tokens` and `positions`. Names hold from where they are declared to the end of the enclosing braces; functions and rules see their own parameters only.",
     example: 'let h = rms_norm(y, weight "norm" [dim])   // y is nowhere declared',
-    message: (d: { name: string; nearest?: string }) => `There is nothing called \`${d.name}\` here`,
-    hint: (d) => didYouMean(d.nearest),
+    message: (d: { name: string; nearest?: string; assigned?: boolean }) =>
+      `There is nothing called \`${d.name}\` here`,
+    hint: (d) =>
+      didYouMean(d.nearest) ??
+      (d.assigned ? `A new name is declared with \`let ${d.name} = …\` or \`var\`.` : undefined),
   },
   unknownFunction: {
     code: "PHD0102",

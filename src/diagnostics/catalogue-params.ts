@@ -85,7 +85,7 @@ export const paramDiagnostics = defineDiagnostics({
     example: "param K = 3\nrepeat 2",
     message: (d: { parameter: number; copies: number }) =>
       `\`K\` is the repeat count, ${d.copies} here, but the parameter \`K\` is ${d.parameter}`,
-    hint: () => "Write `repeat K`, or rename the parameter.",
+    hint: () => "Write `repeat K` in the model, or rename the parameter.",
   },
   declaredTwice: {
     code: "PHD0309",

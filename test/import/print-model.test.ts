@@ -236,7 +236,7 @@ describe("a predicate of one's own", () => {
         |                ^"
     `);
     expect(refusal("")).toMatchInlineSnapshot(`
-      "error[PHD0002]: Expected \`not\`, \`-\`, \`weight\`, \`bias\`, \`tensor\`, a name, an integer, a number, a string, \`true\`, \`false\`, \`if\` or \`(\`, but found the end of the file
+      "error[PHD0002]: Expected an expression, but found the end of the file
         --attend:1:1"
     `);
   });

@@ -66,6 +66,10 @@ export async function benchCommand(
   if (options.group !== undefined && options.quantize.every((name) => name === "none")) {
     throw new UsageError(usageDiagnostics.optionsConflict({ reason: "--group is for --quantize int8 or int4" }));
   }
+  const repeats = options.copies?.some((copies) => copies > 1) === true;
+  if (options.variant === "vanilla" && repeats) {
+    throw new UsageError(usageDiagnostics.optionsConflict({ reason: "--variant vanilla has one copy of every token" }));
+  }
   const names = models.length === 0 ? usualModels : models;
   const files = await readFiles(terminal, names, options);
   // What takes minutes to measure is not to be lost at the end.
@@ -137,7 +141,7 @@ function sweepOf(model: string, file: ModelFile | undefined, options: BenchOptio
     ? {
         ...sizes,
         variant: options.variant,
-        copies: options.copies ?? usualCopies,
+        copies: options.copies ?? (options.variant === "vanilla" ? [1] : usualCopies),
         window: options.window ?? usualWindow,
         chunk: options.chunk ?? usualChunk,
       }
@@ -165,7 +169,7 @@ function sourceOf(point: Point, files: ReadonlyMap<string, ModelFile>, options: 
   }
   const made = shapeSource(model, { variant: variant as Variant, copies, window: window ?? 0, chunk: chunk ?? 1 });
   if ("wrong" in made) throw new DiagnosticError(made.wrong);
-  return { source: made.source };
+  return { source: made.source, set: options.set };
 }
 
 /** A line for people who watch, in the place of the one before it. */

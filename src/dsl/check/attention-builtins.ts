@@ -2,6 +2,7 @@
 import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
+import type { Label } from "../../diagnostics/diagnostic.js";
 import type { Call } from "../ast/nodes.js";
 import type { Args } from "./builtins.js";
 import type { CheckedOp, TensorType } from "./checked-model.js";
@@ -19,7 +20,7 @@ export function applyRope(node: Call, args: Args, context: Context): CheckedOp |
   if (context.rotation === undefined) {
     const why = "so `rope` does not know by which index to turn a token";
     const hint = "Add `rotate t by t.pos` to the model.";
-    context.state.report(shapeDiagnostics.missingPart({ what: "rotate", why, hint }, label(node.span)));
+    context.state.report(shapeDiagnostics.missingPart({ what: "rotate", why, hint }, ...whoAsks(node, context)));
     return undefined;
   }
   const width = input.type.dims[2];
@@ -32,6 +33,12 @@ export function applyRope(node: Call, args: Args, context: Context): CheckedOp |
   const frequencies = context.rotation.frequencies(width.size.value);
   if (frequencies === undefined) return undefined;
   return { kind: "rope", input, index: context.rotation.index, frequencies, type: input.type, span: node.span };
+}
+
+/** What the model lacks is told at the model's own call, once for all that ask for it in there. */
+function whoAsks(node: Call, context: Context): readonly Label[] {
+  const asked = label(node.span);
+  return context.calls.length === 0 ? [asked] : [...callLabels(context), label(node.span, "which asks for it here")];
 }
 
 export function applyAttention(node: Call, args: Args, context: Context): CheckedOp | undefined {
@@ -47,7 +54,7 @@ export function applyAttention(node: Call, args: Args, context: Context): Checke
   if (context.attend === undefined) {
     const why = "so attention does not know who sees whom";
     const hint = "Add `attend q -> k when …` to the model, for instance with a rule of std.phd.";
-    context.state.report(shapeDiagnostics.missingPart({ what: "attend", why, hint }, label(node.span)));
+    context.state.report(shapeDiagnostics.missingPart({ what: "attend", why, hint }, ...whoAsks(node, context)));
     return undefined;
   }
   if (context.layer === undefined) {

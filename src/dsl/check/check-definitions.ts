@@ -75,7 +75,7 @@ class NameWalker {
           known.add(statement.name.text);
           break;
         case "assignment":
-          this.name(statement.name, known);
+          this.name(statement.name, known, true);
           this.expression(statement.value, known);
           break;
         case "for":
@@ -142,10 +142,10 @@ class NameWalker {
     }
   }
 
-  private name(name: Name, known: ReadonlySet<string>): void {
+  private name(name: Name, known: ReadonlySet<string>, assigned = false): void {
     if (known.has(name.text) || this.definitions.find(name, this.state) !== undefined) return;
     const nearest = nearestName(name.text, known);
-    this.state.report(nameDiagnostics.unknownName({ name: name.text, nearest }, label(name.span)));
+    this.state.report(nameDiagnostics.unknownName({ name: name.text, nearest, assigned }, label(name.span)));
   }
 
   private callee(callee: Name, known: ReadonlySet<string>): void {

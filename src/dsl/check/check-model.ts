@@ -8,7 +8,7 @@ import { nameDiagnostics } from "../../diagnostics/catalogue-names.js";
 import { paramDiagnostics } from "../../diagnostics/catalogue-params.js";
 import { shapeDiagnostics } from "../../diagnostics/catalogue-shapes.js";
 import { label } from "../../diagnostics/define.js";
-import { DiagnosticCollector, DiagnosticError } from "../../diagnostics/diagnostic.js";
+import { DiagnosticCollector, DiagnosticError, type Label } from "../../diagnostics/diagnostic.js";
 import { stdLibrary } from "../../generated/std-library.js";
 import type { AttendDeclaration, FileNode, ModelDeclaration, ModelItem, RotateDeclaration } from "../ast/nodes.js";
 import { BodyBuilder } from "./body-builder.js";
@@ -157,7 +157,7 @@ function wrongRotation({ span }: RotateDeclaration): Rotation {
 function checkRepeat(model: ModelDeclaration, context: Context): number | undefined {
   const { state } = context;
   const node = onlyItem(model, "repeat", state);
-  if (node === undefined) return 1;
+  if (node === undefined) return matchesParameter(1, [], context) ? 1 : undefined;
   const value = evaluate(node.copies, context);
   if (value.kind === "failed") return undefined;
   const place = label(node.copies.span);
@@ -171,14 +171,16 @@ function checkRepeat(model: ModelDeclaration, context: Context): number | undefi
     state.report(paramDiagnostics.outOfRange(report, place));
     return undefined;
   }
-  const param = context.scope.own("K");
-  if (param?.value.kind === "int" && param.value.size.value !== copies) {
-    const report = { parameter: param.value.size.value, copies };
-    const labels = param.span === undefined ? [] : [label(param.span, "the parameter")];
-    state.report(paramDiagnostics.repeatCountName(report, place, ...labels));
-    return undefined;
-  }
-  return copies;
+  return matchesParameter(copies, [place], context) ? copies : undefined;
+}
+
+/** Whether a parameter `K`, if there is one, is the repeat count that was stated at `place`, or is 1 where nobody stated one. */
+function matchesParameter(copies: number, place: readonly Label[], { scope, state }: Context): boolean {
+  const param = scope.own("K");
+  if (param?.value.kind !== "int" || param.value.size.value === copies) return true;
+  const labels = param.span === undefined ? [] : [label(param.span, "the parameter")];
+  state.report(paramDiagnostics.repeatCountName({ parameter: param.value.size.value, copies }, ...place, ...labels));
+  return false;
 }
 
 function copiesValue(copies: number | undefined) {

@@ -125,7 +125,7 @@ function runAssignment(statement: Assignment, context: Context): void {
   const binding = context.scope.find(name.text);
   if (binding === undefined) {
     const nearest = nearestName(name.text, context.scope.names());
-    state.report(nameDiagnostics.unknownName({ name: name.text, nearest }, label(name.span)));
+    state.report(nameDiagnostics.unknownName({ name: name.text, nearest, assigned: true }, label(name.span)));
     return;
   }
   if (!binding.mutable) {

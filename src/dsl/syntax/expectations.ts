@@ -7,6 +7,10 @@ export const endOfText = "the end of the file";
 
 /** Rules that a reader knows by a name; where one of them cannot start, the name says more than its thirty first words. */
 const ruleNames: Readonly<Record<string, string>> = {
+  expression: "an expression",
+  negation: "an expression",
+  unary: "an expression",
+  argument: "an expression",
   primary: "an expression",
   modelItem: "`param`, `require`, `repeat`, `attend`, `rotate`, `index`, `rule`, `forward` or `}`",
   statement: "a statement",

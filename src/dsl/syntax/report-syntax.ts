@@ -3,6 +3,7 @@ import { type ILexingResult, type IRecognitionException, type IToken, tokenMatch
 import { syntaxDiagnostics } from "../../diagnostics/catalogue-syntax.js";
 import { label } from "../../diagnostics/define.js";
 import type { DiagnosticCollector } from "../../diagnostics/diagnostic.js";
+import { nearestName } from "../../diagnostics/suggest.js";
 import type { SourceFile, Span } from "../../source/source-file.js";
 import { endOfText } from "./expectations.js";
 import * as t from "./tokens.js";
@@ -25,6 +26,13 @@ const foreignSymbols: Readonly<Record<string, string>> = {
   "!": "Write `not`.",
   "%": "Write `mod`: the non-negative remainder.",
   "'": 'Strings stand in double quotes: `"`.',
+  "“": 'Strings stand in double quotes: `"`.',
+  "”": 'Strings stand in double quotes: `"`.',
+  "‘": 'Strings stand in double quotes: `"`.',
+  "’": 'Strings stand in double quotes: `"`.',
+  "≤": "Write `<=`.",
+  "≥": "Write `>=`.",
+  "≠": "Write `!=`.",
   ";": "Statements need no end mark.",
   "#": "Comments start with `//`.",
   "@": "Matrix products are written `linear(x, w)`.",
@@ -147,18 +155,33 @@ function explain(source: SourceFile, tokens: readonly IToken[], position: number
   if (t.comparisons.includes(found.tokenType) && followsComparison(tokens, position)) {
     return syntaxDiagnostics.chainedComparison({}, place);
   }
-  const hint = hintFor(previous, found, expected);
+  const hint = hintFor(previous, found, expected, tokens[position + 1]);
   const report = closing.has(expected) ? { after: previous?.image } : { expected };
   return syntaxDiagnostics.unexpectedText({ ...report, found: `\`${word}\``, hint }, place);
 }
 
-function hintFor(previous: IToken | undefined, found: IToken, expected: string): string | undefined {
+function hintFor(
+  previous: IToken | undefined,
+  found: IToken,
+  expected: string,
+  next: IToken | undefined,
+): string | undefined {
   if (found.tokenType === t.Assign && expected !== "a name") return "`=` gives a name its value; `==` compares.";
   if (found.tokenType === t.Use) return "Every `use` stands at the top of the file.";
   if (expected === "an expression" && found.tokenType === t.RightParen) return "Is there a comma too many?";
+  if (found.tokenType === t.Identifier) return misspelled(found.image, next);
   const named = previous?.tokenType === t.Identifier;
   const valued = [t.Integer, t.Decimal, t.Text].includes(found.tokenType);
   return named && valued ? `Is there an \`=\` missing, as in \`${previous.image} = ${found.image}\`?` : undefined;
+}
+
+/** Words that something begins with; not before what makes the word a value or a call, except `forward`, which looks like one. */
+const openingWords = ["param", "require", "repeat", "attend", "rotate", "index", "rule", "predict", "return", "within"];
+
+function misspelled(word: string, next: IToken | undefined): string | undefined {
+  const called = next?.tokenType === t.LeftParen;
+  const nearest = nearestName(word, called ? ["forward"] : openingWords);
+  return nearest === undefined ? undefined : `Did you mean \`${nearest}\`?`;
 }
 
 /** Whether an earlier comparison of the same expression stands to the left: `a < b < c`. */

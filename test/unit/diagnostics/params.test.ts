@@ -158,7 +158,7 @@ describe("parameter errors", () => {
         model.phd:4:68
       4 |   param vocab = 32, layers = 4, dim = 16, heads = 2, head_dim = 8, K = 2
         |                                                                    - the parameter
-      Hint: Write \`repeat K\`, or rename the parameter."
+      Hint: Write \`repeat K\` in the model, or rename the parameter."
     `);
   });
 
