@@ -1,4 +1,5 @@
 /** Everything about a checkpoint that does not fit a model, with the place where the model declares each tensor. */
+
 import type { Program } from "../compile.js";
 import { usageDiagnostics } from "../diagnostics/catalogue-usage.js";
 import { label } from "../diagnostics/define.js";
@@ -8,19 +9,14 @@ import { eachOp } from "../ir/graph/walk.js";
 import type { Checkpoint } from "../runtime/checkpoint.js";
 import type { WeightsError } from "../runtime/errors.js";
 import { findMisfits, placementsOf, planWeights, tensorName } from "../runtime/packing.js";
+import { unlimitedSizes } from "../runtime/shape.js";
 import type { Span } from "../source/source-file.js";
 import { printDiagnostics } from "./report.js";
 import type { Terminal } from "./terminal.js";
 
-/** Fit is a matter of names, shapes and types; whether a device has room is found out later. */
-const unlimited = {
-  maxBufferSize: Number.MAX_SAFE_INTEGER,
-  maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER,
-};
-
 /** Throws all misfits, one report for a tensor that is wrong alike in many layers. */
 export function assertWeightsFit(program: Program, checkpoint: Checkpoint): void {
-  const misfits = findMisfits(planWeights(program.manifest, unlimited), checkpoint);
+  const misfits = findMisfits(planWeights(program.manifest, unlimitedSizes), checkpoint);
   if (misfits.length === 0) return;
   const declared = declarations(program);
   const groups = new Map<string, WeightsError[]>();
@@ -42,7 +38,7 @@ const derivedTensor = /\.rotary_emb\.inv_freq$/;
 
 /** A warning where a checkpoint has tensors that the model leaves out: layers or biases that it lacks, perhaps. */
 export function warnAboutUnread(terminal: Terminal, folder: string, program: Program, checkpoint: Checkpoint): void {
-  const read = placementsOf(planWeights(program.manifest, unlimited), checkpoint);
+  const read = placementsOf(planWeights(program.manifest, unlimitedSizes), checkpoint);
   const unread = [...checkpoint.tensors.keys()].filter((name) => !read.has(name) && !derivedTensor.test(name));
   const [first] = unread;
   if (first === undefined) return;

@@ -27,6 +27,12 @@ export interface SizeLimits {
   readonly maxStorageBufferBindingSize: number;
 }
 
+/** Where weights are planned for no device: whether one has room is found out when there is one. */
+export const unlimitedSizes: SizeLimits = {
+  maxBufferSize: Number.MAX_SAFE_INTEGER,
+  maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER,
+};
+
 export type BufferPurpose = "cache" | "scratch" | "working" | "table" | "control";
 
 /** A buffer to allocate. */

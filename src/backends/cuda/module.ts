@@ -1,14 +1,12 @@
 import { InternalError } from "../../diagnostics/diagnostic.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
-import { Writer, wrapWords } from "../../ir/kernel/writer.js";
+import { Writer } from "../../ir/kernel/writer.js";
+import { longestLine, writeComment } from "../text/comment.js";
 import { nameDeclarations } from "../text/names.js";
 import type { Spelling } from "./expressions.js";
 import { preambleName } from "./preamble.js";
 import { reservedInCuda } from "./reserved.js";
 import { writeBlock } from "./statements.js";
-
-/** Characters of a line of generated text; expressions may be longer. */
-const longestLine = 110;
 
 /**
  * The CUDA C++ file of a kernel: one `extern "C"` function named like the kernel.
@@ -36,11 +34,9 @@ export function emitCuda(kernel: Kernel): string {
 }
 
 function writeHeader(kernel: Kernel, writer: Writer): void {
-  for (const line of wrapWords(`${kernel.name}: ${kernel.doc}`, longestLine)) writer.line(`// ${line}`);
+  writeComment(`${kernel.name}: ${kernel.doc}`, writer);
   if (kernel.origin !== undefined) writer.line(`// From ${kernel.origin}.`);
-  for (const line of wrapWords(`Launch: ${kernel.dispatch}, ${kernel.workgroupSize} threads each.`, longestLine)) {
-    writer.line(`// ${line}`);
-  }
+  writeComment(`Launch: ${kernel.dispatch}, ${kernel.workgroupSize} threads each.`, writer);
 }
 
 function writeParams(kernel: Kernel, { names }: Spelling, writer: Writer): void {

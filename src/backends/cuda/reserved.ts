@@ -9,8 +9,9 @@ const keywords =
 
 const usedNames =
   "f32 f16 bf16 i32 u32 vec2 vec4 params threadIdx blockIdx blockDim gridDim warpSize abs exp exp2 log log2 sqrt rsqrt tanh floor " +
-  "ceil min max fma fmod dot fill2 fill4 select convert bitcast clamp pack_f16 pack_bf16 unpack_f16 unpack_bf16 add_f16 add_bf16 subgroup_add " +
-  "subgroup_max subgroup_min subgroup_broadcast subgroup_shuffle_xor mma_m16n8k16 matrix_load matrix_load_transposed async_copy " +
-  "async_commit async_wait await_previous release_next prefetch shared_address atomic_add atomic_max atomicAdd atomicMax half buffer produced load_once SHARED store emulated";
+  "ceil min max fma fmod dot fill2 fill4 select convert bitcast clamp pack_f16 pack_bf16 unpack_f16 unpack_bf16 add_f16 " +
+  "add_bf16 subgroup_add subgroup_max subgroup_min subgroup_broadcast subgroup_shuffle_xor mma_m16n8k16 matrix_load " +
+  "matrix_load_transposed async_copy async_commit async_wait await_previous release_next prefetch shared_address atomic_add " +
+  "atomic_max atomicAdd atomicMax half buffer produced load_once SHARED store emulated";
 
 export const reservedInCuda: ReadonlySet<string> = new Set([keywords, usedNames].join(" ").split(" "));

@@ -1,8 +1,10 @@
 import { unreachable } from "../../diagnostics/diagnostic.js";
 import type { Expression } from "../../ir/kernel/expressions.js";
 import type { AsyncCopy, For, Statement, Store } from "../../ir/kernel/statements.js";
-import { declaredType } from "../../ir/kernel/walk.js";
-import { type Writer, wrapWords } from "../../ir/kernel/writer.js";
+import { declaredName, declaredType } from "../../ir/kernel/walk.js";
+import type { Writer } from "../../ir/kernel/writer.js";
+import { writeComment } from "../text/comment.js";
+import { loopCondition } from "../text/loop.js";
 import { spellUpdate } from "../text/update.js";
 import { type Spelling, spell } from "./expressions.js";
 
@@ -18,8 +20,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
   const place = (memory: string, index: Expression) => `${name(memory)}, ${text(index)}`;
   /** `const f32 sum = …;` */
   const define = (value: string) => {
-    const type = declaredType(statement)!;
-    writer.line(`const ${type} ${name((statement as { readonly name: string }).name)} = ${value};`);
+    writer.line(`const ${declaredType(statement)!} ${name(declaredName(statement)!)} = ${value};`);
   };
   switch (statement.kind) {
     case "let":
@@ -100,7 +101,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       writer.line(`async_wait<${statement.pending}>();`);
       return;
     case "comment":
-      for (const line of wrapWords(statement.text, 110)) writer.line(`// ${line}`);
+      writeComment(statement.text, writer);
       return;
     default:
       unreachable(statement);
@@ -120,12 +121,11 @@ function writeStore(store: Store, spelling: Spelling, writer: Writer): void {
 
 function writeFor(loop: For, spelling: Spelling, writer: Writer): void {
   const variable = spelling.names.get(loop.variable)!;
-  const counter: Expression = { kind: "local", type: loop.type, name: loop.variable };
-  const condition: Expression = { kind: "binary", type: "bool", op: "lt", left: counter, right: loop.end };
   const start = `${loop.type} ${variable} = ${spell(loop.start, spelling)}`;
   if (loop.unroll) writer.line("#pragma unroll");
-  writer.block(`for (${start}; ${spell(condition, spelling)}; ${variable} += ${spell(loop.step, spelling)}) {`, () =>
-    writeBlock(loop.body, spelling, writer),
+  writer.block(
+    `for (${start}; ${spell(loopCondition(loop), spelling)}; ${variable} += ${spell(loop.step, spelling)}) {`,
+    () => writeBlock(loop.body, spelling, writer),
   );
 }
 

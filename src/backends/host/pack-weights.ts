@@ -13,6 +13,7 @@ import {
   planWeights,
   tensorName,
 } from "../../runtime/packing.js";
+import { unlimitedSizes } from "../../runtime/shape.js";
 
 /** The file that holds all packed weights, in the order of the manifest and of the layers; values and their scales side by side. */
 export const packedFile = "weights/weights.bin";
@@ -26,11 +27,6 @@ export interface PackedPiece {
   readonly padding: number;
 }
 
-const unlimited = {
-  maxBufferSize: Number.MAX_SAFE_INTEGER,
-  maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER,
-};
-
 /**
  * Gives the packed weights to `write`, one by one and in file order, and returns the manifest with their places and hashes.
  *
@@ -41,7 +37,7 @@ export async function packWeights(
   checkpoint: Checkpoint,
   write: (piece: PackedPiece) => Promise<void>,
 ): Promise<Manifest> {
-  const planned = planWeights(manifest, unlimited);
+  const planned = planWeights(manifest, unlimitedSizes);
   const [misfit] = findMisfits(planned, checkpoint);
   if (misfit !== undefined) throw misfit;
 

@@ -3,7 +3,8 @@ import type { Builtin, Expression } from "../../ir/kernel/expressions.js";
 import { type Kernel, paramsBinding, type WorkgroupArray } from "../../ir/kernel/kernel.js";
 import { expandUnrolled } from "../../ir/kernel/unroll.js";
 import { eachExpressionIn } from "../../ir/kernel/walk.js";
-import { Writer, wrapWords } from "../../ir/kernel/writer.js";
+import { Writer } from "../../ir/kernel/writer.js";
+import { writeComment } from "../text/comment.js";
 import { nameDeclarations } from "../text/names.js";
 import { type Spelling, spellType } from "./expressions.js";
 import { reservedInWgsl } from "./reserved.js";
@@ -36,9 +37,9 @@ export function emitWgsl(kernel: Kernel): string {
 }
 
 function writeHeader(kernel: Kernel, writer: Writer): void {
-  for (const line of wrapWords(`${kernel.name}: ${kernel.doc}`, 110)) writer.line(`// ${line}`);
+  writeComment(`${kernel.name}: ${kernel.doc}`, writer);
   if (kernel.origin !== undefined) writer.line(`// From ${kernel.origin}.`);
-  for (const line of wrapWords(`Dispatch: ${kernel.dispatch}.`, 110)) writer.line(`// ${line}`);
+  writeComment(`Dispatch: ${kernel.dispatch}.`, writer);
   writer.line();
 }
 

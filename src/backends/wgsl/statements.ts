@@ -1,6 +1,8 @@
 import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
-import type { Statement, Store } from "../../ir/kernel/statements.js";
-import { type Writer, wrapWords } from "../../ir/kernel/writer.js";
+import type { For, Statement, Store } from "../../ir/kernel/statements.js";
+import type { Writer } from "../../ir/kernel/writer.js";
+import { writeComment } from "../text/comment.js";
+import { loopCondition } from "../text/loop.js";
 import { spellUpdate } from "../text/update.js";
 import { type Spelling, spell, spellType } from "./expressions.js";
 
@@ -42,25 +44,9 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
       }
       writer.line("}");
       return;
-    case "for": {
-      const variable = name(statement.variable);
-      const [start, end, step] = [statement.start, statement.end, statement.step].map((part) => spell(part, spelling));
-      const condition = spell(
-        {
-          kind: "binary",
-          type: "bool",
-          op: "lt",
-          left: { kind: "local", type: statement.type, name: statement.variable },
-          right: statement.end,
-        },
-        spelling,
-      );
-      if (statement.unroll) throw new InternalError(`loop over ${variable} up to ${end} was not expanded`);
-      writer.block(`for (var ${variable} = ${start}; ${condition}; ${variable} += ${step}) {`, () =>
-        writeBlock(statement.body, spelling, writer),
-      );
+    case "for":
+      writeFor(statement, spelling, writer);
       return;
-    }
     case "while":
       writer.block(`while (${spell(statement.condition, spelling)}) {`, () =>
         writeBlock(statement.body, spelling, writer),
@@ -94,7 +80,7 @@ function writeStatement(statement: Statement, spelling: Spelling, writer: Writer
     case "prefetch":
       throw new InternalError(`WGSL has no ${statement.kind}`);
     case "comment":
-      for (const line of wrapWords(statement.text, 110)) writer.line(`// ${line}`);
+      writeComment(statement.text, writer);
       return;
     default:
       unreachable(statement);
@@ -112,6 +98,16 @@ function writeStore(store: Store, spelling: Spelling, writer: Writer): void {
     return;
   }
   writer.block(`if (${spell(store.when, spelling)}) {`, () => writer.line(text));
+}
+
+function writeFor(loop: For, spelling: Spelling, writer: Writer): void {
+  if (loop.unroll) throw new InternalError(`the loop over ${loop.variable} was not expanded`);
+  const variable = spelling.names.get(loop.variable)!;
+  const start = `var ${variable} = ${spell(loop.start, spelling)}`;
+  writer.block(
+    `for (${start}; ${spell(loopCondition(loop), spelling)}; ${variable} += ${spell(loop.step, spelling)}) {`,
+    () => writeBlock(loop.body, spelling, writer),
+  );
 }
 
 const subgroupFunctions = {

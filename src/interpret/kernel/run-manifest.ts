@@ -45,6 +45,7 @@ import {
   stepStoreName,
   storeName,
   storesOf,
+  unlimitedSizes,
 } from "../../runtime/shape.js";
 import type { AccessCounts } from "./access-counts.js";
 import { Poison } from "./poison.js";
@@ -65,11 +66,6 @@ export interface ManifestRunOptions extends SessionOptions {
   /** Runs kernels in place of the interpreter. */
   readonly execute?: (kernel: Kernel, run: KernelRun) => void;
 }
-
-const unlimited: SizeLimits = {
-  maxBufferSize: Number.MAX_SAFE_INTEGER,
-  maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER,
-};
 
 interface Tiles {
   readonly words: TileWords;
@@ -97,7 +93,7 @@ export class ManifestRun {
     tensors: TensorValues,
     private readonly options: ManifestRunOptions,
   ) {
-    const limits = options.limits ?? unlimited;
+    const limits = options.limits ?? unlimitedSizes;
     this.kernels = new Map(kernels.map((kernel) => [kernel.name, kernel]));
     this.shape = shapeSession(manifest, options, limits);
     this.lengths = new Array<number>(this.shape.batch).fill(0);

@@ -5,7 +5,14 @@ import { decodeWork, finishHeads } from "./decode-work.js";
 import { bindHeads } from "./fresh-heads.js";
 import { bindGroups } from "./key-ranges.js";
 import { type Queries, rowQueries } from "./key-tile.js";
-import { type DecodeAttentionOptions, describeHeads, headVector, kernelName, rowBlocks } from "./options.js";
+import {
+  type DecodeAttentionOptions,
+  describeBlocks,
+  describeHeads,
+  headVector,
+  kernelName,
+  rowBlocks,
+} from "./options.js";
 import { type OwnHeads, ownHeadBytes } from "./own-heads.js";
 import { type QueryBlock, queryBlock } from "./query-block.js";
 import { chooseTiling, type Tiling } from "./tiling.js";
@@ -18,7 +25,6 @@ import { chooseTiling, type Tiling } from "./tiling.js";
  * unnormalised part of the result, which merging completes. With `fresh` it also finishes queries and keys (see own-heads.ts).
  */
 export function decodeAttention(options: DecodeAttentionOptions): Kernel {
-  const { blocks } = rowBlocks(options);
   const tiling = tilingOf(options);
   const doc = `Attention of up to ${options.tileRows} rows of one sequence over one split of its keys, ${tiling.keys} keys at a time: ${describeHeads(options)}.`;
   return buildKernel(
@@ -27,7 +33,7 @@ export function decodeAttention(options: DecodeAttentionOptions): Kernel {
       doc: options.fresh
         ? `${doc} Norms and rotates queries and the step's keys, and stores those that are kept.`
         : doc,
-      dispatch: `x: one workgroup per query tile; y: ${options.kvHeads} key heads${blocks > 1 ? ` × ${blocks} blocks of rows` : ""}; z: splits`,
+      dispatch: `${describeBlocks(options)}; z: splits`,
       workgroupSize: tiling.workgroupSize,
     },
     (k) => body(k, options, tiling),

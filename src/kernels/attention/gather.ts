@@ -1,7 +1,9 @@
 /** Gatherers: each adds up weighted values, one vector of the head for a few rows. */
+
 import { constantOf, fma, max, select, u32, type Value, type Variable, vectorOf } from "../../ir/kernel/builder.js";
+import { times } from "../times.js";
 import type { AttentionBody } from "./key-tile.js";
-import { count, largestComponent } from "./row-vectors.js";
+import { largestComponent } from "./row-vectors.js";
 import { type Masked, whereMasked } from "./score.js";
 
 /** What an invocation holds when all keys are done. */
@@ -50,8 +52,8 @@ export function makeGatherer({ k, tiling }: AttentionBody): Gatherer {
     rowVector: k.let("gathered_rows", place.div(headVectors).mul(gatherVectors)),
     share,
     place,
-    values: count(gatherVectors * rowVector, () => k.var("values", constantOf(vectorOf("f32", tiling.headVector), 0))),
-    sums: count(gatherVectors, () => k.var("sums", constantOf(vectorOf("f32", rowVector), 0))),
+    values: times(gatherVectors * rowVector, () => k.var("values", constantOf(vectorOf("f32", tiling.headVector), 0))),
+    sums: times(gatherVectors, () => k.var("sums", constantOf(vectorOf("f32", rowVector), 0))),
   };
 }
 

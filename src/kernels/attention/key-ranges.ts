@@ -83,6 +83,15 @@ export function keyRanges(k: KernelBuilder, block: QueryBlock, groups: readonly 
   return hulls;
 }
 
+/** The same, with both ends in constants: what loops run over. */
+export function namedKeyRanges(k: KernelBuilder, block: QueryBlock, groups: readonly BoundGroup[]): KeyRange[] {
+  return keyRanges(k, block, groups).map((range, index) => ({
+    ...range,
+    from: k.let(`start_${groups[index]!.number}`, range.from),
+    to: k.let(`end_${groups[index]!.number}`, range.to),
+  }));
+}
+
 /** Larger than any index, and far from wrapping. */
 const farAway = 2 ** 30;
 
@@ -117,7 +126,7 @@ export function queryToken(
   };
 }
 
-export function symbolsOfBounds(groups: readonly BoundGroup[]): ReadonlySet<string> {
+function symbolsOfBounds(groups: readonly BoundGroup[]): ReadonlySet<string> {
   const symbols = new Set<string>();
   for (const { part } of groups) symbolsOf(part.hi, symbolsOf(part.lo, symbols));
   return symbols;

@@ -19,19 +19,14 @@ import {
   vector,
   vectorOf,
 } from "../../ir/kernel/builder.js";
-import type { HalfFormat } from "../../ir/kernel/expressions.js";
 import { times } from "../times.js";
-import { type BoundGroup, type KeyRange, queryToken, symbolsOfMasks } from "./key-ranges.js";
+import type { TakenKeys } from "./attend.js";
+import { type BoundGroup, queryToken, symbolsOfMasks } from "./key-ranges.js";
 import { type MatrixTileContext, matrixTileLoader } from "./matrix-keys.js";
 import type { QueryOperands } from "./matrix-queries.js";
+import { cacheFormat } from "./matrix-tiling.js";
 import { clampToBlock } from "./query-block.js";
 import { isMasked, lowestPeak, maskedScore, visibility, whereMasked } from "./score.js";
-
-/** The keys that a workgroup takes: for each group the range of its part. */
-export interface TakenStores {
-  readonly groups: readonly BoundGroup[];
-  readonly ranges: readonly KeyRange[];
-}
 
 /** Neighbouring components of a finished row that an invocation holds. */
 export interface FinishedPair {
@@ -72,7 +67,7 @@ export interface MatrixQueries {
 /** Calls `store` for every pair of components that an invocation holds in the end. */
 export function matrixAttend(
   context: MatrixTileContext,
-  { groups, ranges }: TakenStores,
+  { groups, ranges }: TakenKeys,
   { operands, prepare }: MatrixQueries,
   store: (pair: FinishedPair) => void,
 ): void {
@@ -167,7 +162,7 @@ function attendTile(context: MatrixTileContext, state: RowState, { first, stage,
   const { k, options, tiling, tiles } = context;
   const { keysEach, depth, words, keyStride } = tiling;
   const { lane, share, queries, peaks, sums, values } = state;
-  const format = options.cache as HalfFormat;
+  const format = cacheFormat(options);
   const pairs = keysEach / 16;
   const firstKey = k.let("first_key", share.mul(keysEach));
   const keysAt = k.let("keys_at", tiles.at(stage, "key").add(firstKey.mul(keyStride)));

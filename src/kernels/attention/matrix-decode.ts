@@ -7,12 +7,11 @@ import { type MatrixQueries, matrixAttend, pairType, storePair } from "./matrix-
 import { bindStores, tileMemory } from "./matrix-keys.js";
 import { finishedQueries, finishQueries, storedQueries } from "./matrix-queries.js";
 import { chooseMatrixTiling, invocationsOf, type MatrixTiling } from "./matrix-tiling.js";
-import { type DecodeAttentionOptions, describeHeads, kernelName, rowBlocks } from "./options.js";
+import { type DecodeAttentionOptions, describeBlocks, describeHeads, kernelName } from "./options.js";
 import { queryBlock } from "./query-block.js";
 
 /** Attention of a decode step as `decodeAttention` computes it, on matrix units: same bindings, same workgroups, same partial results. */
 export function matrixDecodeAttention(options: DecodeAttentionOptions): Kernel {
-  const { blocks } = rowBlocks(options);
   const tiling = chooseMatrixTiling(options, 4);
   const doc = `Attention of up to ${options.tileRows} rows of one sequence over one split of its keys on matrix units, ${tiling.keys} keys at a time: ${describeHeads(options)}.`;
   return buildKernel(
@@ -21,7 +20,7 @@ export function matrixDecodeAttention(options: DecodeAttentionOptions): Kernel {
       doc: options.fresh
         ? `${doc} Norms and rotates queries and the step's keys, and stores those that are kept.`
         : doc,
-      dispatch: `x: one workgroup per query tile; y: ${options.kvHeads} key heads${blocks > 1 ? ` × ${blocks} blocks of rows` : ""}; z: splits`,
+      dispatch: `${describeBlocks(options)}; z: splits`,
       workgroupSize: invocationsOf(tiling),
       resident: 2,
     },

@@ -10,13 +10,12 @@ import {
   type Value,
   vector,
 } from "../../ir/kernel/builder.js";
-import type { HalfFormat } from "../../ir/kernel/expressions.js";
 import { floorMod } from "../../ir/kernel/from-integer.js";
 import type { ValueType } from "../../ir/kernel/types.js";
 import { times } from "../times.js";
 import { headWord } from "./head-words.js";
 import { type BoundGroup, bindGroups, type KeyRange } from "./key-ranges.js";
-import { invocationsOf, type MatrixTiling } from "./matrix-tiling.js";
+import { cacheFormat, invocationsOf, type MatrixTiling } from "./matrix-tiling.js";
 import type { AttentionOptions, DecodeAttentionOptions } from "./options.js";
 import type { QueryBlock } from "./query-block.js";
 
@@ -117,7 +116,7 @@ export function matrixTileLoader(
           (key, part, placeOf) => {
             const index = k.let("index", first.add(key.toI32()));
             for (const source of ["key", "value"] as const) {
-              const word = headWord(k, options.width, options.cache as HalfFormat, {
+              const word = headWord(k, options.width, cacheFormat(options), {
                 ...{ part, there: index.lt(range.to) },
                 head: () => (component) => own.at(source, index, component),
               });
@@ -165,6 +164,7 @@ function bringWord(
     });
     return loaded;
   });
-  const pair = (index: number) => packHalves(cache as HalfFormat, vector("f32", parts.slice(2 * index, 2 * index + 2)));
+  const pair = (index: number) =>
+    packHalves(cacheFormat({ cache }), vector("f32", parts.slice(2 * index, 2 * index + 2)));
   memory.set(place, vector("u32", unit === 2 ? parts : times(4, pair)));
 }

@@ -1,24 +1,23 @@
 import { buildKernel, max } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
-import { keyRanges } from "./key-ranges.js";
+import { namedKeyRanges } from "./key-ranges.js";
 import { matrixAttend, pairType, storePair } from "./matrix-attend.js";
 import { bindStores, tileMemory } from "./matrix-keys.js";
 import { storedQueries } from "./matrix-queries.js";
 import { chooseMatrixTiling, invocationsOf } from "./matrix-tiling.js";
-import { type AttentionOptions, describeHeads, kernelName, rowBlocks } from "./options.js";
-import { leastSum } from "./prefill.js";
+import { type AttentionOptions, describeBlocks, describeHeads, kernelName } from "./options.js";
 import { queryBlock } from "./query-block.js";
+import { leastSum } from "./score.js";
 
 /** Attention of a prefill slice as `prefillAttention` computes it, on matrix units: same bindings, same workgroups. */
 export function matrixPrefillAttention(options: AttentionOptions): Kernel {
   const { heads, width } = options;
-  const { blocks } = rowBlocks(options);
   const tiling = chooseMatrixTiling(options, 2);
   return buildKernel(
     kernelName("prefill_attention_mma", options),
     {
       doc: `Attention of up to ${options.tileRows} rows of one sequence over its keys on matrix units, ${tiling.keys} keys at a time: ${describeHeads(options)}.`,
-      dispatch: `x: one workgroup per query tile; y: ${options.kvHeads} key heads${blocks > 1 ? ` × ${blocks} blocks of rows` : ""}`,
+      dispatch: describeBlocks(options),
       workgroupSize: invocationsOf(tiling),
       resident: 2,
     },
@@ -29,11 +28,7 @@ export function matrixPrefillAttention(options: AttentionOptions): Kernel {
       const control = k.read("control", "i32", "state");
       const batch = k.param("batch");
       const block = queryBlock(k, control, options);
-      const ranges = keyRanges(k, block, groups).map((range, index) => ({
-        ...range,
-        from: k.let(`start_${groups[index]!.number}`, range.from),
-        to: k.let(`end_${groups[index]!.number}`, range.to),
-      }));
+      const ranges = namedKeyRanges(k, block, groups);
       const context = { k, options, tiling, block, batch, tiles: tileMemory(k, tiling) };
       matrixAttend(context, { groups, ranges }, { operands: storedQueries(context, query) }, (pair) => {
         const queryRow = k.let("query_row", block.first.add(pair.row));

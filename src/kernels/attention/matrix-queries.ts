@@ -8,11 +8,10 @@ import {
   vector,
   vectorOf,
 } from "../../ir/kernel/builder.js";
-import type { HalfFormat } from "../../ir/kernel/expressions.js";
 import { times } from "../times.js";
 import { headWord } from "./head-words.js";
 import type { MatrixTileContext } from "./matrix-keys.js";
-import { invocationsOf } from "./matrix-tiling.js";
+import { cacheFormat, invocationsOf } from "./matrix-tiling.js";
 import type { OwnHeads } from "./own-heads.js";
 
 export interface OperandPlaces {
@@ -27,7 +26,8 @@ export type QueryOperands = (places: OperandPlaces) => Value[];
 
 /** Queries that a step before has finished, [rows][heads × width]. */
 export function storedQueries({ k, options, tiling, block }: MatrixTileContext, query: Memory): QueryOperands {
-  const { heads, width, cache } = options;
+  const { heads, width } = options;
+  const format = cacheFormat(options);
   return ({ lane, rows }) => {
     const starts = rows.map((row) => {
       const { tableRow, head } = block.split(row);
@@ -38,7 +38,7 @@ export function storedQueries({ k, options, tiling, block }: MatrixTileContext, 
       const loaded = [0, 8].flatMap((right) =>
         starts.map((start) => queryPair(k, width, query, start, pair.add(step * 16 + right))),
       );
-      const operand = loaded.map((own) => packHalves(cache as HalfFormat, own));
+      const operand = loaded.map((own) => packHalves(format, own));
       return k.let("query_operand", vector("u32", operand));
     });
   };
@@ -67,7 +67,7 @@ export function finishQueries({ k, options, tiling, block, tiles }: MatrixTileCo
   k.for("word", { from: k.localId, to: count, step: invocationsOf(tiling) }, (word) => {
     const row = k.let("query_row", word.div(rowWords));
     const part = k.let("part", word.rem(rowWords));
-    const finished = headWord(k, options.width, options.cache as HalfFormat, {
+    const finished = headWord(k, options.width, cacheFormat(options), {
       ...{ part, there: block.first.add(row).lt(block.end) },
       head: () => own.query(row).at,
     });

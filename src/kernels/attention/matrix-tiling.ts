@@ -5,6 +5,7 @@
  * takes its part of the keys of a tile, with peaks, sums and results of its own, which are merged at the end.
  */
 import { InternalError } from "../../diagnostics/diagnostic.js";
+import type { HalfFormat } from "../../ir/kernel/expressions.js";
 import { fragmentLanes, productShape } from "../../ir/kernel/fragments.js";
 import { type AttentionOptions, type DecodeAttentionOptions, rowBlocks } from "./options.js";
 import { ownHeadBytes } from "./own-heads.js";
@@ -43,6 +44,12 @@ export function takesMatrixUnits({
   width,
 }: Pick<AttentionOptions, "capabilities" | "cache" | "width">): boolean {
   return capabilities.matrix && cache !== "f32" && width <= widestHead;
+}
+
+/** The format of the halves that matrix units take, which are those of the cache. */
+export function cacheFormat({ cache }: Pick<AttentionOptions, "cache">): HalfFormat {
+  if (cache === "f32") throw new InternalError("matrix units take caches of 16 bits");
+  return cache;
 }
 
 /**

@@ -18,7 +18,7 @@ import type { Kernel } from "../../ir/kernel/kernel.js";
 import { type ValueType, widthOf } from "../../ir/kernel/types.js";
 import { rowRange } from "../row-table.js";
 import { type AttentionShape, headVector, type MergeOptions, mergedVectors, mergeShares } from "./options.js";
-import { lowestPeak } from "./score.js";
+import { leastSum, lowestPeak } from "./score.js";
 
 /** Attention results that still lie in splits. */
 export interface Partials {
@@ -109,7 +109,7 @@ function addPart(k: KernelBuilder, sums: Sums, peak: Value, sum: Value, values: 
 
 /** A row that no split found a key for has values 0 and sum 0. */
 const finishedValues = (k: KernelBuilder, { sum, values }: Sums): Value =>
-  k.let("merged_values", values.div(max(sum, 2 ** -20)));
+  k.let("merged_values", values.div(max(sum, leastSum)));
 
 /**
  * Merges the splits of decode attention into finished rows. The invocations of a workgroup divide the splits of a few neighbouring

@@ -69,7 +69,7 @@ export interface DecodeAttentionOptions extends AttentionOptions {
 }
 
 /** Query rows (row of the tile × query head) that one workgroup takes at most; above that, a tile is cut into blocks. */
-export const maxBlockRows = 64;
+const maxBlockRows = 64;
 
 /** How the query rows of a tile and one key head are shared among workgroups. */
 export function rowBlocks({ heads, kvHeads, tileRows }: Pick<AttentionOptions, "heads" | "kvHeads" | "tileRows">) {
@@ -141,6 +141,12 @@ export function headVector(width: number): 1 | 2 | 4 {
 /** `decode_attention_16x4_64_f16`: query heads × key heads, width, rows of a tile, and the cache's type where it is not f32. */
 export function kernelName(kind: string, { heads, kvHeads, width, tileRows, cache }: AttentionOptions): string {
   return [kind, `${heads}x${kvHeads}`, `w${width}`, `r${tileRows}`, cache !== "f32" && cache].filter(Boolean).join("_");
+}
+
+/** How many workgroups of attention there are along x and y, in words. */
+export function describeBlocks(options: AttentionOptions): string {
+  const { blocks } = rowBlocks(options);
+  return `x: one workgroup per query tile; y: ${options.kvHeads} key heads${blocks > 1 ? ` × ${blocks} blocks of rows` : ""}`;
 }
 
 export function describeHeads({ heads, kvHeads, width }: AttentionShape): string {

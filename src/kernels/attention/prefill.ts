@@ -1,10 +1,11 @@
 import { buildKernel, type KernelBuilder, max, vectorOf } from "../../ir/kernel/builder.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { attend } from "./attend.js";
-import { bindGroups, keyRanges } from "./key-ranges.js";
+import { bindGroups, namedKeyRanges } from "./key-ranges.js";
 import { rowQueries } from "./key-tile.js";
-import { type AttentionOptions, describeHeads, headVector, kernelName, rowBlocks } from "./options.js";
+import { type AttentionOptions, describeBlocks, describeHeads, headVector, kernelName, rowBlocks } from "./options.js";
 import { queryBlock } from "./query-block.js";
+import { leastSum } from "./score.js";
 import { chooseTiling } from "./tiling.js";
 
 /**
@@ -14,13 +15,13 @@ import { chooseTiling } from "./tiling.js";
  * they may see, group by group, tile by tile. Tiles that every row sees whole run without a mask.
  */
 export function prefillAttention(options: AttentionOptions): Kernel {
-  const { blocks, blockRows } = rowBlocks(options);
+  const { blockRows } = rowBlocks(options);
   const tiling = chooseTiling(blockRows, options.width, options.capabilities);
   return buildKernel(
     kernelName("prefill_attention", options),
     {
       doc: `Attention of up to ${options.tileRows} rows of one sequence over its keys, ${tiling.keys} keys at a time: ${describeHeads(options)}.`,
-      dispatch: `x: one workgroup per query tile; y: ${options.kvHeads} key heads${blocks > 1 ? ` × ${blocks} blocks of rows` : ""}`,
+      dispatch: describeBlocks(options),
       workgroupSize: tiling.workgroupSize,
     },
     (k) => body(k, options),
@@ -37,11 +38,7 @@ function body(k: KernelBuilder, options: AttentionOptions): void {
   const batch = k.param("batch");
 
   const block = queryBlock(k, control, options);
-  const ranges = keyRanges(k, block, groups).map((range, index) => ({
-    ...range,
-    from: k.let(`start_${groups[index]!.number}`, range.from),
-    to: k.let(`end_${groups[index]!.number}`, range.to),
-  }));
+  const ranges = namedKeyRanges(k, block, groups);
   const tiling = chooseTiling(rowBlocks(options).blockRows, width, options.capabilities);
   const gathered = attend(
     { k, options, tiling, block, queries: rowQueries(query, options), batch },
@@ -64,6 +61,3 @@ function body(k: KernelBuilder, options: AttentionOptions): void {
     }
   });
 }
-
-/** Below any sum of weights, the largest of which is 1. */
-export const leastSum = 2 ** -20;

@@ -1,4 +1,5 @@
 /** Scorers: each computes the scores of a few rows against a few keys of a tile, and later their weights. */
+
 import {
   allOf,
   constantOf,
@@ -14,16 +15,19 @@ import {
 } from "../../ir/kernel/builder.js";
 import { predicateValue } from "../../ir/kernel/from-integer.js";
 import { copiesIn } from "../group-of-row.js";
+import { times } from "../times.js";
 import { type BoundGroup, boundsOf, type KeyRange, type QueryToken, queryToken, symbolsOfMasks } from "./key-ranges.js";
 import type { AttentionBody } from "./key-tile.js";
 import { clampToBlock } from "./query-block.js";
-import { count, pack, sumOfComponents } from "./row-vectors.js";
+import { pack, sumOfComponents } from "./row-vectors.js";
 import type { Tiling } from "./tiling.js";
 
 /** Peak of a row that has seen no key. Finite: devices may assume that there are no infinities. */
 export const lowestPeak = -1e30;
 /** Score of a key that a row does not see; so far below any peak that its weight is 0 without a test. */
 export const maskedScore = -2e30;
+/** Below any sum of weights, the largest of which is 1. */
+export const leastSum = 2 ** -20;
 
 export interface Scorer {
   /** Whether this invocation scores at all; absent when all do. */
@@ -42,7 +46,7 @@ export function makeScorer({ k, tiling, block, queries }: AttentionBody, groups:
   const { lanes, keyColumns, rowVectors, rowVector } = tiling;
   const place = lanes === 1 ? k.localId : k.let("scorer", k.localId.div(lanes));
   const rowPlace = k.let("scored_rows", place.div(keyColumns));
-  const rows = count(rowVector, (row) => {
+  const rows = times(rowVector, (row) => {
     const own = block.split(k.let("row", clampToBlock(block, rowPlace.mul(rowVector).add(row))));
     const tableRow = k.let("table_row", own.tableRow);
     return { tableRow, query: k.let("query_at", queries.start(tableRow, own.head)) };
@@ -108,8 +112,8 @@ export function score(
 ): Variable[] {
   const { keysEach, keyColumns, rowVector, rowVectors, headVectors, keyStride, lanes } = tiling;
   const zero = constantOf(vectorOf("f32", tiling.headVector), 0);
-  const keys = count(keysEach, (each) => k.let("key", scorer.keyColumn.add(each * keyColumns)));
-  const products = keys.map(() => count(rowVector, () => k.var("products", zero)));
+  const keys = times(keysEach, (each) => k.let("key", scorer.keyColumn.add(each * keyColumns)));
+  const products = keys.map(() => times(rowVector, () => k.var("products", zero)));
   whereScoring(k, scorer, () => {
     k.for("component", { from: scorer.lane ?? u32(0), to: u32(headVectors), step: lanes }, (component) => {
       const queries = scorer.queries.map((at) => k.let("q", memory.at(at.add(component))));

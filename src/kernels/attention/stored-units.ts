@@ -1,8 +1,8 @@
 /** The elements that a key store is bound as, and how finished heads are written to them. */
 import { type Memory, packHalves, type Value, vector } from "../../ir/kernel/builder.js";
-import type { HalfFormat } from "../../ir/kernel/expressions.js";
 import { type FloatType, type ValueType, widthOf } from "../../ir/kernel/types.js";
 import { times } from "../times.js";
+import { cacheFormat } from "./matrix-tiling.js";
 
 /** Components in an element: words of integers hold two halves each. */
 export function componentsOf(type: ValueType): number {
@@ -23,6 +23,6 @@ export function storedUnit(
 ): Value {
   const vectors = componentsOf(store.type) / wide;
   if (store.type !== "u32" && store.type !== "vec4<u32>") return at(unit).to(cache);
-  const words = times(vectors, (index) => packHalves(cache as HalfFormat, at(unit.mul(vectors).add(index))));
+  const words = times(vectors, (index) => packHalves(cacheFormat({ cache }), at(unit.mul(vectors).add(index))));
   return words.length === 1 ? words[0]! : vector("u32", words);
 }

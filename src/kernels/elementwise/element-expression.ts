@@ -28,8 +28,6 @@ export interface Operand {
   readonly period?: number;
 }
 
-export const accumulator: ElementExpression = { kind: "accumulator", index: 0 };
-
 /** Declares the buffers of the operands, in order; `output` has one already. */
 export function bindOperands(k: KernelBuilder, operands: readonly Operand[], output: Memory): Map<string, Memory> {
   return new Map(

@@ -11,7 +11,7 @@ import { fetchSource } from "../../../runtime/fetch-source.js";
 import { fragmentLength, gatherFragments } from "../../../runtime/fragments.js";
 import type { Manifest, WeightInfo } from "../../../runtime/manifest.js";
 import { bytesOfRow, packedShape, planWeights, storedAs, storedName, tensorName } from "../../../runtime/packing.js";
-import { elementBytes } from "../../../runtime/shape.js";
+import { elementBytes, unlimitedSizes } from "../../../runtime/shape.js";
 import { readPackageText } from "./files.js";
 
 /**
@@ -93,8 +93,7 @@ async function openPacked(manifest: Manifest): Promise<Checkpoint> {
   const sources = await Promise.all(files.map((file) => openUrl(new URL(`../${file}`, import.meta.url))));
   const tensors = new Map<string, CheckpointTensor>();
   const fragments = new Map<string, FragmentPlace>();
-  const unlimited = { maxBufferSize: Number.MAX_SAFE_INTEGER, maxStorageBufferBindingSize: Number.MAX_SAFE_INTEGER };
-  for (const { info, layer } of planWeights(manifest, unlimited)) {
+  for (const { info, layer } of planWeights(manifest, unlimitedSizes)) {
     const packed = info.packed?.find((part) => part.layer === layer);
     if (packed === undefined) throw new WeightsError("tensor-absent", `the package carries no weight ${info.name}`);
     for (const { tensor, shape, row } of info.sources) {
