@@ -1,7 +1,7 @@
 import { InternalError, unreachable } from "../../diagnostics/diagnostic.js";
 import type { Binary, BuiltinName, Constant, Expression, UnaryOp } from "../../ir/kernel/expressions.js";
 import { isFloat, isInteger, scalarOf, widthOf } from "../../ir/kernel/types.js";
-import { floatText } from "../text/literals.js";
+import { floatText, wordText } from "../text/literals.js";
 import { at, chains, infixOperators, levels, primary, type Spelled } from "../text/precedence.js";
 
 /** What the spelling of an expression depends on besides itself. */
@@ -92,7 +92,7 @@ function spellConstant({ type, value }: Constant): Spelled {
     case "bool":
       return primary(value !== 0 ? "true" : "false");
     case "u32":
-      return primary(`${value}u`);
+      return primary(wordText(value));
     case "i32":
       // The literal of the smallest int would overflow before its sign is applied.
       return value === -2147483648 ? primary("i32(0x80000000u)") : literal(String(value));

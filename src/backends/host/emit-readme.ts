@@ -80,7 +80,9 @@ ${weightLayouts}`;
 }
 
 function symbolTable({ symbols }: Manifest): string {
-  const rows = symbols.map(({ name, doc, min, max }) => `| \`${name}\` | ${doc} | ${min} … ${max ?? ""} |`);
+  const rows = symbols.map(
+    ({ name, doc, min, max }) => `| \`${name}\` | ${doc} | ${max === undefined ? `from ${min}` : `${min} … ${max}`} |`,
+  );
   return ["| symbol | meaning | range |", "|---|---|---|", ...rows].join("\n");
 }
 

@@ -55,7 +55,7 @@ describe("the library's rules", () => {
 describe("a predicate", () => {
   it("is closed: rules and indexes are expanded, parameters are numbers", () => {
     expect(printPredicateText(relationOf("phd_cswa(q, k, W, C)"))).toMatchInlineSnapshot(
-      `"k.copy == 1 and k.pos < q.pos or k.pos == q.pos and k.copy <= q.copy or q.copy > 1 and k.copy > 1 and k.pos < q.pos and q.pos + q.copy + -2 - (k.pos + k.copy + -2) <= 3 and q.pos div 4 == k.pos div 4"`,
+      `"k.copy == 1 and k.pos < q.pos or k.pos == q.pos and k.copy <= q.copy or q.copy > 1 and k.copy > 1 and k.pos < q.pos and q.pos + q.copy - 2 - (k.pos + k.copy - 2) <= 3 and q.pos div 4 == k.pos div 4"`,
     );
   });
 

@@ -55,7 +55,7 @@ describe("the small languages inside graph text", () => {
     expect(
       printPredicateText(predicateOf({ variant: "phd-cswa", copies: 2, window: 16, chunk: 32 })),
     ).toMatchInlineSnapshot(
-      `"k.copy == 1 and k.pos < q.pos or k.pos == q.pos and k.copy <= q.copy or k.copy > 1 and q.copy > 1 and k.pos < q.pos and 1 * q.pos + (q.copy + -2) - (1 * k.pos + (k.copy + -2)) <= 16 and q.pos div 32 == k.pos div 32"`,
+      `"k.copy == 1 and k.pos < q.pos or k.pos == q.pos and k.copy <= q.copy or k.copy > 1 and q.copy > 1 and k.pos < q.pos and 1 * q.pos + (q.copy - 2) - (1 * k.pos + (k.copy - 2)) <= 16 and q.pos div 32 == k.pos div 32"`,
     );
   });
 });

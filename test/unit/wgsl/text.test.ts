@@ -108,7 +108,7 @@ describe("emitted WGSL", () => {
     expect(text).toMatchInlineSnapshot(`
       "out[0u] = 1.1754944e-38f;
       out[1u] = 0.33333334f - -0.0f;
-      if (local_id == 4294967295u) {
+      if (local_id == 0xffffffffu) {
         out[2u] = 16777216.0f;
       }"
     `);

@@ -48,9 +48,7 @@ function printTerm(term: Term): string {
     case "coordinate":
       return term.name;
     case "add":
-      return term.right.kind === "scale" && term.right.factor === -1
-        ? `${printTerm(term.left)} - ${factor(term.right.term, 2)}`
-        : `${printTerm(term.left)} + ${factor(term.right, 2)}`;
+      return `${printTerm(term.left)} ${printAddend(term.right)}`;
     case "scale":
       return `${printNumber(term.factor)} * ${factor(term.term, 3)}`;
     case "div":
@@ -59,6 +57,13 @@ function printTerm(term: Term): string {
     default:
       return unreachable(term);
   }
+}
+
+/** What is added is read back from `+`, a negative constant and -1 times something else from `-`. */
+function printAddend(term: Term): string {
+  if (term.kind === "constant" && term.value < 0) return `- ${printNumber(-term.value)}`;
+  if (term.kind === "scale" && term.factor === -1 && term.term.kind !== "constant") return `- ${factor(term.term, 2)}`;
+  return `+ ${factor(term, 2)}`;
 }
 
 function factor(term: Term, level: number): string {
@@ -102,6 +107,11 @@ function parseTest(reader: TextReader): Predicate {
   );
 }
 
+function negative(term: Term): Term {
+  if (term.kind === "constant") return { kind: "constant", value: -term.value };
+  return { kind: "scale", factor: -1, term };
+}
+
 function parseTerm(reader: TextReader): Term {
   const constant = (term: Term): number => {
     if (term.kind !== "constant") throw reader.error("expected a constant on one side");
@@ -112,7 +122,7 @@ function parseTerm(reader: TextReader): Term {
     [
       {
         "+": (left, right) => ({ kind: "add", left, right }),
-        "-": (left, right) => ({ kind: "add", left, right: { kind: "scale", factor: -1, term: right } }),
+        "-": (left, right) => ({ kind: "add", left, right: negative(right) }),
       },
       {
         "*": (left, right) => ({ kind: "scale", factor: constant(left), term: right }),
