@@ -2,6 +2,7 @@
 import { printExpr } from "../../runtime/expr.js";
 import type { Manifest, Step } from "../../runtime/manifest.js";
 import { openDeviceLines } from "./emit-model-module.js";
+import { parameterTable } from "./parameter-docs.js";
 
 export function emitReadme(manifest: Manifest): string {
   const { model, generator, requires, memory, kernels, weights, target } = manifest;
@@ -41,6 +42,14 @@ ${symbolTable(manifest)}
 What each is for, and the lines of source that ask for it:
 
 ${kernelTable(manifest)}
+
+What they are given besides buffers:
+
+${parameterTable(manifest)}
+
+\`control\` holds what differs from phase to phase, in words of 32 bits. A sequence has its length after the phase, the first position of the phase, the
+token sampled last, the number of tokens sampled, and for each group of keys the index of the key in slot 0. A row has its sequence,
+position, copy (1 is the original) and token id. A query tile has its first row, how many rows it has, how far they are apart, and their sequence.
 
 ## Other run times
 
