@@ -8,29 +8,7 @@ import type { Diagnostic } from "../diagnostics/diagnostic.js";
 import { importModel } from "../import/import-model.js";
 import type { Variant } from "../import/model-config.js";
 import type { SourceFile } from "../source/source-file.js";
-
-interface Sizes {
-  readonly layers: number;
-  readonly dim: number;
-  readonly ffn: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly vocab: number;
-}
-
-const sizes: Readonly<Record<string, Sizes>> = {
-  "2x64": { layers: 2, dim: 64, ffn: 128, heads: 4, kvHeads: 2, vocab: 512 },
-  "4x256": { layers: 4, dim: 256, ffn: 768, heads: 8, kvHeads: 2, vocab: 4096 },
-  "550m": { layers: 16, dim: 1536, ffn: 4096, heads: 16, kvHeads: 4, vocab: 100278 },
-  "1.2b": { layers: 16, dim: 2048, ffn: 8192, heads: 32, kvHeads: 8, vocab: 100278 },
-};
-
-const families = ["llama", "olmo2"] as const;
-
-/** `llama-4x256`, `olmo2-1.2b`, … */
-export const shapeNames: readonly string[] = Object.keys(sizes).flatMap((size) =>
-  families.map((family) => `${family}-${size}`),
-);
+import { shapeSizes } from "./shape-names.js";
 
 /** How tokens are repeated and who sees whom. */
 export interface Repetition {
@@ -55,7 +33,7 @@ export function boundsOf({ variant, copies }: Pick<Repetition, "variant" | "copi
 /** The `config.json` of a named shape, without a `phd` block. */
 export function shapeConfig(name: string): Readonly<Record<string, unknown>> {
   const [family, ...rest] = name.split("-");
-  const found = sizes[rest.join("-")];
+  const found = shapeSizes[rest.join("-")];
   if (found === undefined) throw new Error(`no shape is named ${name}`);
   return {
     model_type: family,

@@ -3,6 +3,7 @@
  * not wait for the GPU libraries.
  */
 import { Command, InvalidArgumentError, Option } from "commander";
+import { shapeNames } from "../bench/shape-names.js";
 import { positionRules, variants, windowUnits } from "../import/model-config.js";
 import { type Tuning, tuningValues } from "../kernels/tuning.js";
 import { version } from "../version.js";
@@ -32,6 +33,12 @@ export interface Program {
   /** What the command that ran said: 0, or 1 when its answer is that something is wrong. */
   exitCode(): number;
 }
+
+const benchHelp = `
+A model is a .phd file, which keeps the K, W and C that it states unless others are given, or one of
+${shapeNames.join(", ")}
+(llama-4x256 unless given; K = 1, 2, 3, 16, W = 16, C = 32 unless given). Every combination is measured.
+bench/README.md says how each figure is made.`;
 
 const tuningParameters = Object.keys(tuningValues) as (keyof Tuning)[];
 
@@ -205,24 +212,31 @@ export function createProgram(terminal: Terminal): Program {
   );
 
   withOptions(
-    command("bench [models...]", "time models of true shapes with random weights, and say what bounds the times"),
-    new Option("--device <names>", "where to run (comma-separated)")
+    command(
+      "bench [models...]",
+      "time models of true shapes with random weights, and say what bounds the times",
+    ).addHelpText("after", benchHelp),
+    new Option("--device <names>", "where to run (comma-separated): webgpu, cuda or cuda-emulated")
       .argParser(choices(["webgpu", "cuda", "cuda-emulated"]))
-      .default(["webgpu"]),
-    new Option("--dtype <types>", "element types of weights and caches")
+      .default(["webgpu"], "webgpu"),
+    new Option("--dtype <types>", "element types of weights and caches (comma-separated): f32, f16 or bf16")
       .argParser(choices(["f32", "f16", "bf16"]))
-      .default(["f32"]),
+      .default(["f32"], "f32"),
     new Option("--quantize <types>", "store the weights of products as none, int8 or int4 (comma-separated)")
       .argParser(choices(["none", "int8", "int4"]))
-      .default(["none"]),
+      .default(["none"], "none"),
     groupOption(),
     new Option("--variant <name>", "who sees whom, in named shapes").choices(variants).default("phd-cswa"),
-    new Option("--copies <K>", "copies of every token").argParser(wholeNumbers(1)),
-    new Option("--window <W>", "windows, in hidden tokens").argParser(wholeNumbers(0)),
-    new Option("--chunk <C>", "chunks, in positions").argParser(wholeNumbers(1)),
-    new Option("--prompt <n>", "lengths of the prompt").argParser(wholeNumbers(1)).default([128]),
-    new Option("--batch <b>", "sequences side by side").argParser(wholeNumbers(1)).default([1]),
-    new Option("--repeat <times>", "measurements of each figure").argParser(wholeNumber(1)).default(7),
+    new Option("--copies <K>", "copies of every token (comma-separated)").argParser(wholeNumbers(1)),
+    new Option("--window <W>", "windows, in hidden tokens (comma-separated)").argParser(wholeNumbers(0)),
+    new Option("--chunk <C>", "chunks, in positions (comma-separated)").argParser(wholeNumbers(1)),
+    new Option("--prompt <n>", "lengths of the prompt (comma-separated)")
+      .argParser(wholeNumbers(1))
+      .default([128], "128"),
+    new Option("--batch <b>", "sequences side by side (comma-separated)").argParser(wholeNumbers(1)).default([1], "1"),
+    new Option("--repeat <times>", "measurements of each figure, of which medians count")
+      .argParser(wholeNumber(1))
+      .default(7),
     new Option("--steps <steps>", "decode steps of one measurement").argParser(wholeNumber(1)).default(8),
     new Option("--no-kernels", "do not time kernels one by one"),
     new Option("--seed <n>", "seed of weights and prompts").argParser(wholeNumber(0, 2 ** 31 - 1)).default(0),

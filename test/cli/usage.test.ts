@@ -190,3 +190,27 @@ describe("explain", () => {
     `);
   });
 });
+
+describe("bench", () => {
+  it("names in its help the models that it knows, and says that lists have commas", async () => {
+    const { stdout } = await runCli(["bench", "--help"]);
+    expect(stdout).toContain("llama-2x64, olmo2-2x64, llama-4x256");
+    expect(stdout).toContain("lengths of the prompt (comma-separated) (default: 128)");
+  });
+
+  it("measures no vanilla model with copies", async () => {
+    expect(await runCli(["bench", "--variant", "vanilla", "--copies", "1,2"])).toEqual({
+      code: 2,
+      stdout: "",
+      stderr: "error[PHD0904]: --variant vanilla has one copy of every token\n",
+    });
+  });
+
+  it("knows before it measures that a report cannot be written", async () => {
+    expect(await runCli(["bench", "llama-2x64", "--html", "src"])).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: "error[PHD0802]: src cannot be written: it is a folder\n",
+    });
+  });
+});

@@ -4,7 +4,8 @@ import { currentCommit, currentLoad, describeMachine } from "../../bench/node/ma
 import { overPlain, overSingle } from "../../bench/ratios.js";
 import type { BenchReport, Point, PointReport } from "../../bench/report.js";
 import { type PointSource, runSweep } from "../../bench/run-sweep.js";
-import { shapeNames, shapeSource } from "../../bench/shapes.js";
+import { shapeNames } from "../../bench/shape-names.js";
+import { shapeSource } from "../../bench/shapes.js";
 import type { Summary } from "../../bench/statistics.js";
 import { describeDtype, describePoint, pointsOf, type QuantiseName, type Sweep } from "../../bench/sweep.js";
 import { compileSource } from "../../compile.js";

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { shapeNames, shapeSource } from "../../../src/bench/shapes.js";
+import { shapeNames } from "../../../src/bench/shape-names.js";
+import { shapeSource } from "../../../src/bench/shapes.js";
 import { describePoint, pointsOf, type Sweep } from "../../../src/bench/sweep.js";
 import { compileSource } from "../../../src/compile.js";
 
