@@ -8,6 +8,8 @@ export interface Tuning {
   readonly skinnyOutputs: number;
   /** Most rows of a block of the skinny product; more rows take several blocks, each of which reads the weights. */
   readonly skinnyRows: number;
+  /** A skinny product of 8 or 16 rows gives a workgroup more columns, which share its inputs, while it keeps so many workgroups. */
+  readonly leastWorkgroups: number;
   /** Up to so many rows blocks of the skinny product still beat a tile that is mostly empty. */
   readonly untiledRows: number;
   /** Invocations × outputs that a product of a few rows should have in flight: narrow products get larger workgroups for it. */
@@ -27,6 +29,7 @@ export interface Tuning {
 export const defaultTuning: Tuning = {
   skinnyOutputs: 4,
   skinnyRows: 16,
+  leastWorkgroups: 96,
   untiledRows: 32,
   inFlight: 2 ** 19,
   loadedWords: 8,
@@ -41,6 +44,7 @@ export const tuningValues: Readonly<Record<keyof Tuning, readonly number[]>> = {
   skinnyOutputs: [1, 2, 4, 8],
   inFlight: [2 ** 17, 2 ** 18, 2 ** 19, 2 ** 20, 2 ** 21],
   skinnyRows: [4, 8, 16],
+  leastWorkgroups: [48, 96, 192, 2 ** 20],
   loadedWords: [4, 8, 16],
   untiledRows: [16, 32, 64],
   tileRows: [64, 128],

@@ -7,7 +7,8 @@ import { tileSide } from "../kernels/linear/matrix-fragments.js";
 import { matrixSkinnyColumns, matrixSkinnyLinear, matrixSkinnyRows } from "../kernels/linear/matrix-skinny.js";
 import { matrixTiledLinear, matrixTileSize } from "../kernels/linear/matrix-tiled.js";
 import type { LinearOptions } from "../kernels/linear/options.js";
-import { skinnyColumns, skinnyLinear, skinnyRows } from "../kernels/linear/skinny.js";
+import { skinnyLinear } from "../kernels/linear/skinny.js";
+import { skinnyColumns, skinnyDivision, skinnyRows } from "../kernels/linear/skinny-options.js";
 import { linearTile, tiledLinear } from "../kernels/linear/tiled.js";
 import { defaultTuning } from "../kernels/tuning.js";
 import type { BindingSource, Step, WeightInfo } from "../runtime/manifest.js";
@@ -217,11 +218,10 @@ interface Extent {
 function linearChoices(shop: Workshop, options: LinearOptions, { columns, wholeBlocks, mostRows }: Extent): Choice[] {
   const { kernels, capabilities, tuning } = shop;
   const limit = capabilities.limits.maxWorkgroupsPerDimension;
-  const block = skinnyColumns(options);
   const most = tuning.skinnyRows;
   const sizes = skinnyRows.filter((rows) => rows <= Math.min(most, mostRows ?? most));
   const choices: Choice[] = sizes.map((rows) => {
-    const blocks = ceilDiv(columns, block);
+    const blocks = ceilDiv(columns, skinnyDivision({ ...options, rows }).columns);
     const small = typeof blocks === "number" && blocks <= limit;
     return {
       when: le("row_count", rows === most ? Math.max(most, tuning.untiledRows) : rows),

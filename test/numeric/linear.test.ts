@@ -4,9 +4,10 @@ import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
 import type { Operand } from "../../src/kernels/elementwise/element-expression.js";
 import type { LinearOptions } from "../../src/kernels/linear/options.js";
-import { skinnyColumns, skinnyLinear } from "../../src/kernels/linear/skinny.js";
+import { skinnyLinear } from "../../src/kernels/linear/skinny.js";
+import { skinnyColumns, skinnyDivision } from "../../src/kernels/linear/skinny-options.js";
 import { linearTile, tiledLinear } from "../../src/kernels/linear/tiled.js";
-import { defaultTuning, tuningValues } from "../../src/kernels/tuning.js";
+import { defaultTuning, type Tuning, tuningValues } from "../../src/kernels/tuning.js";
 import {
   finished,
   largestDifference,
@@ -39,7 +40,11 @@ interface Case {
   readonly partBase?: number;
   readonly capabilities?: Capabilities;
   readonly subgroupSize?: number;
+  readonly tuning?: Tuning;
 }
+
+/** Lets small products of 8 and 16 rows share their inputs among groups, as only wide ones do. */
+const sharing = (leastWorkgroups: number): Tuning => ({ ...defaultTuning, leastWorkgroups });
 
 const rowBase = 3;
 
@@ -52,6 +57,7 @@ function optionsOf(test: Case): LinearOptions {
     ...(norm && { norm: { epsilon: 1e-5, weight: true } }),
     epilogue: mode === "pair" ? swiglu : mode === "residual" ? residual : plain,
     capabilities: test.capabilities ?? withoutSubgroups,
+    ...(test.tuning && { tuning: test.tuning }),
   };
 }
 
@@ -107,7 +113,10 @@ function checkSkinny(test: Case, rows: 1 | 2 | 4 | 8 | 16) {
   const columns = skinnyColumns(plain);
   const wholeBlocks = [test.outputs, ...(test.columns ?? [])].every((edge) => edge % columns === 0);
   const options = { ...plain, rows, wholeBlocks };
-  return check(test, skinnyLinear(options), (count) => [Math.ceil(count / columns), Math.ceil(test.rows / rows), 1]);
+  const division = skinnyDivision(options);
+  const workgroups = (count: number) => Math.ceil(count / division.columns);
+  const checked = check(test, skinnyLinear(options), (count) => [workgroups(count), Math.ceil(test.rows / rows), 1]);
+  return { ...checked, ...division };
 }
 
 function checkTiled(test: Case, tuning = defaultTuning) {
@@ -191,6 +200,71 @@ describe("a skinny product", () => {
   });
 });
 
+describe.each([8, 16] as const)("a skinny product of %i rows whose groups share their inputs", (rows) => {
+  it.each([
+    [8, 32],
+    [4, 64],
+    [2, 64],
+  ] as const)("in %i groups multiplies rows of any width", (groups, lanes) => {
+    for (const outputs of [8 * groups, 8 * groups + 3]) {
+      const tuning = sharing(Math.floor(outputs / (4 * groups)));
+      for (const inputs of [4, 36, 100, 512, 1100]) {
+        for (const count of [rows, rows - 3, rows + 5]) {
+          const division = checkSkinny({ inputs, outputs, rows: count, tuning }, rows);
+          expect(division).toMatchObject({ groups, columns: 4 * groups });
+          if (inputs >= 512) expect(division.lanes).toBe(lanes);
+        }
+      }
+    }
+  });
+
+  it("fuses norm, bias, residual and gating, with weights of any kind", () => {
+    for (const element of ["f32", "f16"] as const) {
+      for (const mode of ["plain", "residual", "pair"] as const) {
+        for (const inputs of [36, 88]) {
+          const norm = true;
+          const bias = mode !== "residual";
+          const { groups } = checkSkinny(
+            { inputs, outputs: 37, rows, mode, norm, bias, element, tuning: sharing(1) },
+            rows,
+          );
+          expect(groups).toBe(8);
+        }
+      }
+    }
+  });
+
+  it("takes any number of outputs for an invocation", () => {
+    for (const skinnyOutputs of [1, 2, 8]) {
+      const tuning = { ...sharing(1), skinnyOutputs };
+      checkSkinny({ inputs: 72, outputs: 66, rows, mode: "pair", norm: true, tuning }, rows);
+      checkSkinny({ inputs: 72, outputs: 66, rows, bias: true, tuning }, rows);
+    }
+  });
+
+  it("leaves columns outside its range alone, and reads a part of a split matrix", () => {
+    const tuning = sharing(1);
+    checkSkinny({ inputs: 12, outputs: 61, rows, bias: true, columns: [7, 49], partBase: 5, tuning }, rows);
+    checkSkinny({ inputs: 12, outputs: 61, rows, outputRows: "packed", tuning }, rows);
+  });
+
+  it("reads every weight once, and every input once for all columns of a workgroup", () => {
+    for (const [inputs, element] of [
+      [76, "f32"],
+      [88, "f16"],
+    ] as const) {
+      for (const mode of ["plain", "pair"] as const) {
+        const test = { inputs, outputs: 77, rows, mode, element, norm: true, tuning: sharing(1) };
+        const { count, columns } = checkSkinny(test, rows);
+        expect(new Set(count.of("weight").loadsOfElement)).toEqual(new Set([1]));
+        const workgroups = Math.ceil(77 / columns);
+        const ofRows = count.of("input").loadsOfElement.subarray((rowBase * inputs) / 4);
+        expect(new Set(ofRows)).toEqual(new Set([workgroups]));
+      }
+    }
+  });
+});
+
 describe("a product that merges the splits of attention", () => {
   /** Splits of rows of attention, some of them without keys, and the merged rows. */
   function splitRows(rows: number, heads: number, width: number, splits: number) {
@@ -218,26 +292,29 @@ describe("a product that merges the splits of attention", () => {
     return { values, stats, merged };
   }
 
-  it.each([1, 2, 4] as const)("gives %i rows what merging first would give, heads of any width", (rows) => {
+  it.each([1, 2, 4, 8, 16] as const)("gives %i rows what merging first would give, heads of any width", (rows) => {
     for (const [heads, width] of [
       [4, 6],
       [2, 5],
       [3, 8],
     ] as const) {
       for (const splits of [1, 3]) {
-        const [inputs, outputs] = [heads * width, 7];
+        const [inputs, outputs] = [heads * width, 9];
         const { values, stats, merged } = splitRows(rowBase + rows, heads, width, splits);
         const weight = randomFloats(2, outputs * inputs);
         const before = randomFloats(5, (rowBase + rows) * outputs);
         const output = before.slice();
         const merge = { heads, kvHeads: 1, width };
-        const options = { ...optionsOf({ inputs, outputs, rows, mode: "residual" }), rows, merge, wholeBlocks: false };
+        const tuning = sharing(1);
+        const plain = optionsOf({ inputs, outputs, rows, mode: "residual", tuning });
+        const options = { ...plain, rows, merge, wholeBlocks: false };
+        expect(skinnyDivision(options).groups > 1).toBe(rows >= 8 && width % 4 === 0);
         runKernel(skinnyLinear(options), {
           buffers: { partial_values: values, partial_stats: stats, weight, output },
           params: {
             ...{ row_base: rowBase, row_count: rows, column_base: 0, column_count: outputs, part_base: 0, splits },
           },
-          workgroups: [Math.ceil(outputs / skinnyColumns(options)), 1, 1],
+          workgroups: [Math.ceil(outputs / skinnyDivision(options).columns), 1, 1],
           detectRaces: true,
         });
         const expected = Array.from(before, (old, place) => {

@@ -5,8 +5,10 @@ import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
 import type { ElementExpression } from "../../src/kernels/elementwise/element-expression.js";
 import type { LinearOptions } from "../../src/kernels/linear/options.js";
-import { skinnyColumns, skinnyLinear } from "../../src/kernels/linear/skinny.js";
+import { skinnyLinear } from "../../src/kernels/linear/skinny.js";
+import { skinnyColumns, skinnyDivision } from "../../src/kernels/linear/skinny-options.js";
 import { linearTile, tiledLinear } from "../../src/kernels/linear/tiled.js";
+import { defaultTuning } from "../../src/kernels/tuning.js";
 import type { Quantisation } from "../../src/runtime/manifest.js";
 import { dequantiseRows, quantisedGroups, quantiseRows } from "../../src/runtime/quantise.js";
 import { largestDifference, matrixRow, randomFloats, rmsNorm, silu, withoutSubgroups } from "./linear-reference.js";
@@ -28,6 +30,8 @@ interface Case {
   /** First weight row that is bound. */
   readonly partBase?: number;
   readonly capabilities?: Capabilities;
+  /** Workgroups that a product must keep to let groups share inputs. */
+  readonly leastWorkgroups?: number;
 }
 
 const plain: ElementExpression = { kind: "accumulator", index: 0 };
@@ -38,13 +42,15 @@ const swiglu: ElementExpression = {
   right: { kind: "accumulator", index: 1 },
 };
 
-function optionsOf({ inputs, outputs, quantised, norm, pair, capabilities }: Case): LinearOptions {
+function optionsOf(test: Case): LinearOptions {
+  const { inputs, outputs, quantised, norm, pair, capabilities, leastWorkgroups } = test;
   return {
     ...{ inputs, outputs, quantised, element: "f32", bias: false, operands: [], outputRows: "table" },
     matrices: pair ? 2 : 1,
     ...(norm && { norm: { epsilon: 1e-5, weight: true } }),
     epilogue: pair ? swiglu : plain,
     capabilities: capabilities ?? withoutSubgroups,
+    ...(leastWorkgroups !== undefined && { tuning: { ...defaultTuning, leastWorkgroups } }),
   };
 }
 
@@ -101,8 +107,9 @@ function checkSkinny(test: Case, rows: 1 | 2 | 4 | 8 | 16): AccessCounts {
   const columns = skinnyColumns(plainOptions);
   const [, count] = test.columns ?? [0, test.outputs];
   const wholeBlocks = [test.outputs, ...(test.columns ?? [])].every((edge) => edge % columns === 0);
-  const kernel = skinnyLinear({ ...plainOptions, rows, wholeBlocks });
-  return check(test, kernel, [Math.ceil(count / columns), Math.ceil(test.rows / rows), 1]);
+  const options = { ...plainOptions, rows, wholeBlocks };
+  const workgroups = Math.ceil(count / skinnyDivision(options).columns);
+  return check(test, skinnyLinear(options), [workgroups, Math.ceil(test.rows / rows), 1]);
 }
 
 function checkTiled(test: Case): AccessCounts {
@@ -154,6 +161,19 @@ describe.each([4, 8] as const)("a product with weights of %i bits", (bits) => {
         expect(new Set(count.of("weight").loadsOfElement)).toEqual(new Set([1]));
       }
     }
+  });
+
+  it.each([8, 16] as const)("multiplies %i rows in groups that share their inputs", (rows) => {
+    const quantised = { bits, group: 32 } as const;
+    for (const inputs of [64, 100, 172, 520]) {
+      for (const leastWorkgroups of [1, 2, 4]) {
+        const test = { inputs, outputs: 37, rows, quantised, leastWorkgroups };
+        const count = checkSkinny({ ...test, norm: inputs < 500 }, rows);
+        expect(new Set(count.of("weight").loadsOfElement)).toEqual(new Set([1]));
+      }
+    }
+    checkSkinny({ inputs: 48, outputs: 40, rows, quantised, pair: true, norm: true, leastWorkgroups: 1 }, rows);
+    checkSkinny({ inputs: 64, outputs: 53, rows, quantised, columns: [7, 39], partBase: 5, leastWorkgroups: 1 }, rows);
   });
 
   it("unpacks weights as often for 16 rows as for 8", () => {

@@ -10,7 +10,7 @@ import type { Quantisation } from "../../runtime/manifest.js";
 import { scalesOfRow, wordsOfRow } from "../../runtime/quantise.js";
 import { times } from "../times.js";
 import type { LinearOptions } from "./options.js";
-import type { WeightBlock, WeightReader, WeightRow } from "./weight-reader.js";
+import type { BlockAhead, WeightBlock, WeightReader, WeightRow } from "./weight-reader.js";
 
 /** With fewer blocks in a row than this many, a workgroup would rather have more of them than larger ones. */
 const fewBlocks = 64;
@@ -46,7 +46,9 @@ export function bindQuantised(
   const groups = scalesOfRow(inputs, group);
 
   /** Two scales share a word: bfloat16, the upper half of an f32. */
-  const scaleAt = (index: Value): Value => scales.at(index.shr(1)).shr(index.bitAnd(1).mul(16)).shl(16).bitcast("f32");
+  const scaleIn = (word: Value, index: Value): Value => word.shr(index.bitAnd(1).mul(16)).shl(16).bitcast("f32");
+  const scaleAt = (index: Value): Value => scaleIn(scales.at(index.shr(1)), index);
+  const groupOf = (block: Value) => (perBlock === group ? block : block.div(group / perBlock));
 
   const row = (name: string, row: Value): WeightRow => {
     const start = k.let(name, row.sub(partBase).mul(blocks));
@@ -55,7 +57,7 @@ export function bindQuantised(
     return {
       load: (block, there) => {
         const loaded = loadIf(k, "words", there, () => weight.at(start.add(block)));
-        const index = firstScale.add(perBlock === group ? block : block.div(group / perBlock));
+        const index = firstScale.add(groupOf(block));
         return unpacked(
           k,
           loaded,
@@ -67,11 +69,32 @@ export function bindQuantised(
     };
   };
 
+  const ahead = (name: string, row: Value, offsets: readonly number[]): readonly BlockAhead[] => {
+    const start = k.let(name, row.sub(partBase).mul(blocks));
+    const firstScale = k.let(`${name}_scales`, row.mul(groups));
+    const scaleOf = (block: Value, offset: number) => firstScale.add(groupOf(block)).add(offset * groups);
+    return offsets.map((offset) => {
+      const next = k.var("next_words", constantOf(weight.type, 0));
+      const nextScales = k.var("next_scales", u32(0));
+      return {
+        load: (block) => {
+          next.set(weight.at(start.add(block).add(offset * blocks)));
+          nextScales.set(scales.at(scaleOf(block, offset).shr(1)));
+        },
+        get: (block) => {
+          const words = k.let("words", next);
+          return unpacked(k, words, k.let("scale", scaleIn(nextScales, scaleOf(block, offset))), quantised, width);
+        },
+      };
+    });
+  };
+
   return {
     blocks,
     vectors: perBlock / width,
     whole: blocks * perBlock === inputs,
     row,
+    ahead,
     four: (name) => {
       const word = k.var(`${name}_word`, u32(0));
       const shift = k.var(`${name}_shift`, u32(0));

@@ -29,6 +29,8 @@ export interface WeightReader {
   readonly whole: boolean;
   /** A row of the whole matrix, by its number, which is named here. */
   row(name: string, row: Value): WeightRow;
+  /** Registers for blocks of the rows that lie `offsets` behind a row of the whole matrix, whose place is named here, once for all. */
+  ahead(name: string, row: Value, offsets: readonly number[]): readonly BlockAhead[];
   /** Registers for four inputs of a row of the whole matrix. */
   four(name: string): FourInputs;
 }
@@ -36,6 +38,13 @@ export interface WeightReader {
 export interface WeightRow {
   /** Loads a block; all its weights are 0 where `there` does not hold. */
   load(block: Value, there?: Value): WeightBlock;
+}
+
+/** A block of a row that is loaded while the one before it is used; zeros before the first is loaded. */
+export interface BlockAhead {
+  load(block: Value): void;
+  /** What was loaded last, by its number. */
+  get(block: Value): WeightBlock;
 }
 
 /** Vector `index` of a loaded block, in f32; emitted where it is called. */
@@ -64,7 +73,20 @@ export function bindWeights(
     blocks: vectors,
     vectors: 1,
     whole: true,
-    row: (name, row) => floatRow(k, weight, k.let(name, row.sub(partBase).mul(vectors))),
+    row: (name, row) => {
+      const start = k.let(name, row.sub(partBase).mul(vectors));
+      return { load: (block, there) => inF32(k, loadIf(k, "stored", weight, start.add(block), there)) };
+    },
+    ahead: (name, row, offsets) => {
+      const start = k.let(name, row.sub(partBase).mul(vectors));
+      return offsets.map((offset) => {
+        const next = k.var("next_stored", constantOf(asStored(weight, start).type, 0));
+        return {
+          load: (block) => next.set(asStored(weight, start.add(block).add(offset * vectors))),
+          get: () => inF32(k, k.let("stored", next)),
+        };
+      });
+    },
     four: (name) => {
       const four = fourInputs(k, name, weight, inputs);
       return { ...four, load: (row, first, there) => four.load(row.sub(partBase), first, there) };
@@ -85,14 +107,17 @@ function bindHalves(k: KernelBuilder, inputs: number, partBase: Value): WeightRe
     ...{ blocks, vectors: 2, whole: true },
     row: (name, row) => {
       const start = k.let(name, row.sub(partBase).mul(blocks));
-      return {
-        load: (block, there) => {
-          const words = loadIf(k, "words", weight, start.add(block), there);
-          const pair = (index: number) => unpackHalves("f16", words.component(index));
-          const parts = (index: number) => [pair(2 * index), pair(2 * index + 1)].flatMap(({ x, y }) => [x, y]);
-          return (index) => k.let("w", vector("f32", parts(index)));
-        },
-      };
+      return { load: (block, there) => unpacked(k, loadIf(k, "words", weight, start.add(block), there)) };
+    },
+    ahead: (name, row, offsets) => {
+      const start = k.let(name, row.sub(partBase).mul(blocks));
+      return offsets.map((offset) => {
+        const next = k.var("next_words", constantOf(weight.type, 0));
+        return {
+          load: (block) => next.set(weight.at(start.add(block).add(offset * blocks))),
+          get: () => unpacked(k, k.let("words", next)),
+        };
+      });
     },
     four: () => {
       throw new InternalError("blocks of halves are not read by fours");
@@ -100,21 +125,26 @@ function bindHalves(k: KernelBuilder, inputs: number, partBase: Value): WeightRe
   };
 }
 
-function floatRow(k: KernelBuilder, weight: Memory, start: Value): WeightRow {
-  return {
-    load: (block, there) => {
-      const loaded = loadIf(k, "stored", weight, start.add(block), there);
-      return () => (scalarOf(loaded.type) === "f32" ? loaded : k.let("w", loaded.toF32()));
-    },
-  };
+/** Eight halves in four words. */
+function unpacked(k: KernelBuilder, words: Value): WeightBlock {
+  const pair = (index: number) => unpackHalves("f16", words.component(index));
+  const parts = (index: number) => [pair(2 * index), pair(2 * index + 1)].flatMap(({ x, y }) => [x, y]);
+  return (index) => k.let("w", vector("f32", parts(index)));
+}
+
+function inF32(k: KernelBuilder, loaded: Value): WeightBlock {
+  return () => (scalarOf(loaded.type) === "f32" ? loaded : k.let("w", loaded.toF32()));
+}
+
+/** An element as it is stored: to convert it beside the load would be to wait for it. There are no constants of bf16. */
+function asStored(memory: Memory, index: Value): Value {
+  return scalarOf(memory.type) === "bf16" ? memory.at(index).toF32() : memory.at(index);
 }
 
 /** What is loaded where `there` holds, else zeros, as it is stored: to convert it here would be to wait for it before the next load. */
 function loadIf(k: KernelBuilder, name: string, memory: Memory, index: Value, there: Value | undefined): Value {
   if (there === undefined) return k.let(name, memory.at(index));
-  // There are no constants of bf16.
-  const bf16 = scalarOf(memory.type) === "bf16";
-  const stored = bf16 ? memory.at(index).toF32() : memory.at(index);
+  const stored = asStored(memory, index);
   const loaded = k.var(name, constantOf(stored.type, 0));
   k.if(there, () => loaded.set(stored));
   return loaded;
