@@ -150,6 +150,37 @@ describe("a scheduled model", () => {
     }
   });
 
+  it.each([
+    ["norms before products, f32", {}, {}],
+    ["norms before products, f16", {}, { dtype: "f16", capabilities: f16 }],
+    ["norms behind products, f32", { postNorm: true, queryKeyNorm: "row" }, {}],
+    ["norms behind products, 8 bits", { postNorm: true, queryKeyNorm: "row" }, { quantise: { bits: 8, group: 32 } }],
+  ] as const)("shares inputs among groups where products have 8 or 16 rows: %s", (_, family, options) => {
+    // Vectors of four everywhere, as groups need; outputs are no multiple of what a workgroup has.
+    const sizes = { layers: 2, dim: 36, heads: 3, kvHeads: 1, headDim: 12, ffn: 44 };
+    const many = buildTransformer({ ...shape, ...sizes, ...family });
+    const own = randomWeights(many);
+    const logits = [0, 1].map((leastWorkgroups) => {
+      const tuning = { leastWorkgroups: leastWorkgroups === 0 ? 2 ** 20 : 1 };
+      const model = scheduleGraph(many, { ...options, tuning });
+      const sharing = model.kernels.filter(({ doc }) => doc.includes("share the inputs"));
+      if (leastWorkgroups === 0) expect(sharing).toHaveLength(0);
+      else expect(sharing.length).toBeGreaterThan(8);
+      return [2, 5].map((batch) => {
+        const device = new ManifestRun(model.manifest, model.kernels, (tensor) => own(tensor).data, {
+          ...{ context: 16, splits: 2, batch, poison: 1e30, detectRaces: true },
+        });
+        const lengths = Array.from({ length: batch }, (_, sequence) => 2 + sequence);
+        device.prefill(lengths.map((length) => ids.slice(0, length)));
+        return device.decode(lengths.map((length) => ids[length]!));
+      });
+    });
+    // The same products of the same weights, added up in another order.
+    const [apart, shared] = logits.map((runs) => runs.flat().flatMap((row) => [...row]));
+    expect(largestDifference(shared!, apart!)).toBeLessThan(tolerance);
+    expect(Math.max(...apart!.map(Math.abs))).toBeGreaterThan(100 * tolerance);
+  });
+
   it("gives every sequence of a ragged batch the logits it has alone", () => {
     const model = scheduleGraph(graph);
     const batch = runOf(model, { batch: 3, slice: 4 });

@@ -5,6 +5,7 @@ import type { Graph } from "../../src/ir/graph/ops.js";
 import { type Capabilities, portableCapabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
 import type { FloatType } from "../../src/ir/kernel/types.js";
+import type { Tuning } from "../../src/kernels/tuning.js";
 import { analyseTokens } from "../../src/passes/analyse-tokens.js";
 import { runPasses } from "../../src/passes/pass.js";
 import { graphPipeline } from "../../src/passes/pipeline.js";
@@ -25,16 +26,18 @@ export interface ScheduledOptions {
   readonly capabilities?: Capabilities;
   readonly target?: Manifest["target"];
   readonly quantise?: Quantisation;
+  readonly tuning?: Partial<Tuning>;
 }
 
 export function scheduleGraph(
   lowered: Graph,
-  { dtype = "f32", capabilities = portableCapabilities, target = "webgpu", quantise }: ScheduledOptions = {},
+  { dtype = "f32", capabilities = portableCapabilities, target = "webgpu", quantise, tuning }: ScheduledOptions = {},
 ): ScheduledModel {
   const graph = runPasses(graphPipeline, lowered);
   const scheduled = schedule(graph, scheduleFacts(analyseTokens(graph), graph), {
     ...{ dtype, capabilities },
     ...(quantise && { quantise }),
+    ...(tuning && { tuning }),
   });
   const printed = scheduled.kernels.map((kernel) =>
     target === "cuda" ? printKernel(kernel, "cuda", emitCuda) : printKernel(kernel, "wgsl", emitWgsl),
