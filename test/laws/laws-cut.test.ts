@@ -5,7 +5,6 @@
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { compileSource } from "../../src/compile.js";
-
 import type { Manifest } from "../../src/runtime/manifest.js";
 import { cutIntoSlices, prefillTable, type SlicePart } from "../../src/runtime/rows.js";
 import { rowModel } from "../../src/runtime/shape.js";

@@ -1,6 +1,6 @@
 /** Attention kernels with everything they are bound to, ready for the interpreter or a device. */
 import { expect } from "vitest";
-import type { BufferData } from "../../src/interpret/kernel/run-kernel.js";
+import type { AccessCounts, BufferData } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import type { Kernel } from "../../src/ir/kernel/kernel.js";
 import { decodeAttention } from "../../src/kernels/attention/decode.js";
@@ -126,3 +126,14 @@ export const slice = (length: number, copies: number, from = 0): Sequence => ({
     copy: (i % copies) + 1,
   })),
 });
+
+/** Every element of a store that holds live keys or values is loaded once, and no other. `lanes` components make an element. */
+export function expectLiveKeysOnce({ layout }: Prepared, count: AccessCounts, lanes: number): void {
+  for (const [group, live] of layout.live.entries()) {
+    expect(live.size).toBeGreaterThan(0);
+    for (const [element, loads] of count.of(`keys_${group}`).loadsOfElement.entries()) {
+      const wanted = live.has(element * lanes) ? 1 : 0;
+      if (loads !== wanted) expect.fail(`group ${group}: ${loads} loads of element ${element}`);
+    }
+  }
+}

@@ -1,7 +1,7 @@
 /** Packages for CUDA: what they hold, and that they run in plain Node, on the emulated device where there is no other. */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -15,6 +15,7 @@ import { findNvcc } from "../../src/runtime/node/nvcc.js";
 import { koffiVersion } from "../../src/version.js";
 import { readTensors } from "../cli/read-tensors.js";
 import { runCli, scratchFolder } from "../cli/run-cli.js";
+import { filesOf, manifestOf } from "./package-folder.js";
 import { type CompiledTexts, exerciseOnCuda } from "./processes.js";
 
 // Compilers of the host and of the device; machines that run the tests are often busy.
@@ -37,15 +38,6 @@ beforeAll(async () => {
   expect(stderr).toContain("Shakespeare");
   expect(code).toBe(0);
 });
-
-const manifestOf = (path: string) => JSON.parse(readFileSync(join(path, "manifest.json"), "utf8")) as Manifest;
-
-function filesOf(path: string): readonly string[] {
-  return readdirSync(path, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name).slice(path.length + 1))
-    .sort();
-}
 
 describe("a package for CUDA", () => {
   it("is the same to the byte when it is compiled again", async () => {

@@ -8,10 +8,10 @@ import { promisify } from "node:util";
 import { Ajv } from "ajv";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openBrowser, serve } from "../../bench/peers/browser.mjs";
-import type { Manifest } from "../../src/runtime/manifest.js";
 import { readTar } from "../../src/runtime/node/tar.js";
 import { readTensors } from "../cli/read-tensors.js";
 import { runCli, scratchFolder } from "../cli/run-cli.js";
+import { filesOf, manifestOf } from "./package-folder.js";
 import { type ExerciseResult, exerciseInDeno, exerciseInNode } from "./processes.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -45,18 +45,6 @@ beforeAll(async () => {
   quantisedContinuation = continuations[0]!.ids;
 });
 
-function filesOf(path: string, prefix = ""): string[] {
-  return readdirSync(path, { withFileTypes: true })
-    .flatMap((entry) =>
-      entry.isDirectory() ? filesOf(join(path, entry.name), `${prefix}${entry.name}/`) : [`${prefix}${entry.name}`],
-    )
-    .sort();
-}
-
-function manifestOf(path: string): Manifest {
-  return JSON.parse(readFileSync(path, "utf8")) as Manifest;
-}
-
 describe("a compiled package", () => {
   it("is the same to the byte when it is compiled again", async () => {
     const again = join(scratch, "again");
@@ -70,15 +58,15 @@ describe("a compiled package", () => {
   it("has manifests that the published schema accepts", () => {
     const schema = JSON.parse(readFileSync(join(root, "schema/manifest.schema.json"), "utf8"));
     const validate = new Ajv({ allErrors: true, strict: false }).compile(schema);
-    for (const file of ["manifest.json", "selftest/manifest.json"]) {
-      validate(manifestOf(join(folder, file)));
+    for (const file of ["manifest.json", "selftest/manifest.json"] as const) {
+      validate(manifestOf(folder, file));
       expect(validate.errors ?? []).toEqual([]);
     }
-    expect(validate({ ...manifestOf(join(folder, "manifest.json")), version: 99 })).toBe(false);
+    expect(validate({ ...manifestOf(folder), version: 99 })).toBe(false);
   });
 
   it("holds every file that its manifest names, with the hash it names", () => {
-    const manifest = manifestOf(join(folder, "manifest.json"));
+    const manifest = manifestOf(folder);
     const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
     for (const kernel of manifest.kernels) expect(hash(readFileSync(join(folder, kernel.file)))).toBe(kernel.sha256);
     for (const { packed = [], name } of manifest.weights) {
@@ -180,7 +168,7 @@ describe("the same package, of floats and of 4-bit weights, runs", () => {
 });
 
 it("packs weights of the size that the manifest says", () => {
-  const { weights: infos } = manifestOf(join(folder, "manifest.json"));
+  const { weights: infos } = manifestOf(folder);
   const packed = infos.flatMap((info) => info.packed ?? []);
   const last = packed.reduce((a, b) => (a.offset > b.offset ? a : b));
   expect(statSync(join(folder, last.file)).size).toBeGreaterThanOrEqual(last.offset + last.bytes);

@@ -1,12 +1,11 @@
 /** Runs `exercise.js` outside of this process: in plain Node through Dawn, and in Deno through wgpu. */
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { unpackSoftwareVulkan } from "../../src/runtime/node/software-adapter.js";
+import { vulkanEnvironment } from "../support/vulkan.js";
 
 export interface ExerciseResult {
   readonly modelName: string;
@@ -25,7 +24,6 @@ export async function exerciseInNode(
   prompt: readonly number[],
   maxTokens: number,
 ): Promise<ExerciseResult> {
-  const { loader, driver } = await unpackSoftwareVulkan();
   const script = `
     import { create } from ${JSON.stringify(pathToFileURL(require.resolve("webgpu")).href)};
     // As the adapter search does it: SwiftShader takes seconds per kernel for what this feature asks of it.
@@ -33,11 +31,8 @@ export async function exerciseInNode(
     const adapter = await gpu.requestAdapter();
     ${call(folder, prompt, maxTokens)}
     process.exit(0);`;
-  return finish(process.execPath, ["--input-type=module", "--eval", script], vulkan(loader, driver));
+  return finish(process.execPath, ["--input-type=module", "--eval", script], await vulkanEnvironment("npm"));
 }
-
-/** Mesa's driver where the system has it: Deno's wgpu takes it, and it is another implementation than SwiftShader. */
-const lavapipe = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
 
 /** A module that the stand-in for the CUDA driver loads, and the texts of the kernels in it, by name. */
 export interface CompiledTexts {
@@ -81,13 +76,12 @@ export async function exerciseInDeno(
   prompt: readonly number[],
   maxTokens: number,
 ): Promise<ExerciseResult> {
-  const { loader, driver } = await unpackSoftwareVulkan();
   const script = `
     const adapter = await navigator.gpu.requestAdapter();
     ${call(folder, prompt, maxTokens)}
     Deno.exit(0);`;
   const args = [require.resolve("deno/bin.cjs"), "eval", "--quiet", "--no-lock", "--unstable-webgpu", script];
-  return finish(process.execPath, args, vulkan(loader, existsSync(lavapipe) ? lavapipe : driver));
+  return finish(process.execPath, args, await vulkanEnvironment("mesa"));
 }
 
 function call(folder: string, prompt: readonly number[], maxTokens: number): string {
@@ -95,11 +89,6 @@ function call(folder: string, prompt: readonly number[], maxTokens: number): str
   return `
     const { exercise } = await import(${JSON.stringify(exerciseUrl)});
     console.log(JSON.stringify(await exercise(adapter, ${url}, ${JSON.stringify(prompt)}, ${maxTokens})));`;
-}
-
-function vulkan(loader: string, driver: string): Readonly<Record<string, string>> {
-  // Both names of the variable: this process may have set the newer one, which wins.
-  return { LD_LIBRARY_PATH: dirname(loader), VK_ICD_FILENAMES: driver, VK_DRIVER_FILES: driver };
 }
 
 async function finish(

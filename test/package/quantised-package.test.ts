@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Ajv } from "ajv";
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Manifest } from "../../src/runtime/manifest.js";
 import { readTensors } from "../cli/read-tensors.js";
 import { runCli, scratchFolder } from "../cli/run-cli.js";
+import { manifestOf } from "./package-folder.js";
 import { exerciseInNode } from "./processes.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -23,14 +23,12 @@ beforeAll(async () => {
   expect((await runCli(args)).code).toBe(0);
 });
 
-const manifestOf = (file: string) => JSON.parse(readFileSync(join(folder, file), "utf8")) as Manifest;
-
 describe("a package of 4-bit weights", () => {
   it("says so in manifests that the published schema accepts", () => {
     const schema = JSON.parse(readFileSync(join(root, "schema/manifest.schema.json"), "utf8"));
     const validate = new Ajv({ allErrors: true, strict: false }).compile(schema);
-    for (const file of ["manifest.json", "selftest/manifest.json"]) {
-      const manifest = manifestOf(file);
+    for (const file of ["manifest.json", "selftest/manifest.json"] as const) {
+      const manifest = manifestOf(folder, file);
       validate(manifest);
       expect(validate.errors ?? []).toEqual([]);
       const parts = manifest.weights.flatMap(({ quantised }) => (quantised ? [quantised] : []));
@@ -41,7 +39,7 @@ describe("a package of 4-bit weights", () => {
   });
 
   it("is as small as its memory formula says, a seventh of f32", () => {
-    const { weights: infos, memory } = manifestOf("manifest.json");
+    const { weights: infos, memory } = manifestOf(folder);
     const bytes = infos.flatMap(({ packed = [] }) => packed).reduce((total, part) => total + part.bytes, 0);
     expect(bytes).toBe(memory.weights);
     const elements = 804224;

@@ -8,6 +8,7 @@ import { evaluate } from "../../src/runtime/expr.js";
 import type { KernelInfo, Manifest } from "../../src/runtime/manifest.js";
 import { compileEmulated, emulatedDriver } from "../../src/runtime/node/emulated-cuda.js";
 import { runCli, scratchFolder } from "../cli/run-cli.js";
+import { compileCudaPackage } from "../support/cuda-package.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const python = join(root, "examples/plug-in/python");
@@ -99,19 +100,7 @@ describe.skipIf(!hasPython())("the Python loaders", () => {
 
   it("run a CUDA package's self-test on the emulated device, weights in bf16", async () => {
     const folder = join(scratch, "cuda");
-    const example = join(root, "examples/phd-cswa-3-16-32.phd");
-    const { code, stderr } = await runCli([
-      "compile",
-      example,
-      "--target",
-      "cuda",
-      "--dtype",
-      "bf16",
-      "--no-nvcc",
-      "-o",
-      folder,
-    ]);
-    expect(code, stderr).toBe(0);
+    await compileCudaPackage(folder, "bf16");
     // Compiling takes longest, so only what the two phases launch is compiled.
     const { phases } = JSON.parse(run(join(root, "test/plug-in/print_calls.py"), python, folder)) as {
       phases: { calls: [string, ...unknown[]][] }[];

@@ -1,16 +1,16 @@
 /** The plug-in examples against packages' own self-tests: on a page, in Deno, and here in Node for more models. */
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
 import { openBrowser, serve } from "../../bench/peers/browser.mjs";
 import { findAdapter } from "../../src/runtime/node/adapter.js";
-import { unpackSoftwareVulkan } from "../../src/runtime/node/software-adapter.js";
 import { readTar } from "../../src/runtime/node/tar.js";
 import { runCli, scratchFolder } from "../cli/run-cli.js";
+import { vulkanEnvironment } from "../support/vulkan.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const loader = join(root, "examples/plug-in/webgpu");
@@ -56,13 +56,10 @@ describe("the raw WebGPU loader runs a package's self-test", () => {
   });
 
   it("in Deno", async () => {
-    const { loader: vulkan, driver } = await unpackSoftwareVulkan();
-    const lavapipe = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
-    const icd = existsSync(lavapipe) ? lavapipe : driver;
     const deno = createRequire(import.meta.url).resolve("deno/bin.cjs");
     const args = ["run", "--quiet", "--no-lock", "--unstable-webgpu", "--allow-read", join(loader, "deno.js")];
     const { stdout } = await run(process.execPath, [deno, ...args, folderOf("phd-cswa-3-16-32")], {
-      env: { ...process.env, LD_LIBRARY_PATH: dirname(vulkan), VK_ICD_FILENAMES: icd, VK_DRIVER_FILES: icd },
+      env: { ...process.env, ...(await vulkanEnvironment("mesa")) },
     });
     expect(stdout).toContain("passed");
   });

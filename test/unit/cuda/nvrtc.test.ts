@@ -1,15 +1,14 @@
 /** Packages' kernels through NVRTC itself, which needs no GPU: only where its library and the toolkit's headers are. */
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import type { ModuleSource } from "../../../src/runtime/cuda/module-builder.js";
 import { nvrtcBuilder } from "../../../src/runtime/cuda/nvrtc.js";
 import { DeviceError, PhdcError } from "../../../src/runtime/errors.js";
 import type { KernelInfo, Manifest } from "../../../src/runtime/manifest.js";
-import { runCli, scratchFolder } from "../../cli/run-cli.js";
+import { scratchFolder } from "../../cli/run-cli.js";
+import { compileCudaPackage } from "../../support/cuda-package.js";
 
-const root = fileURLToPath(new URL("../../..", import.meta.url));
 const scratch = scratchFolder();
 
 function textOf(name: string, text: string, computeCapability = 80): ModuleSource {
@@ -38,19 +37,7 @@ describe.skipIf(reason !== undefined)("NVRTC", () => {
     "compiles every kernel of a PHD package in %s for the device",
     async (dtype) => {
       const folder = join(scratch, dtype);
-      const example = join(root, "examples/phd-cswa-3-16-32.phd");
-      const { code, stderr } = await runCli([
-        "compile",
-        example,
-        "--target",
-        "cuda",
-        "--dtype",
-        dtype,
-        "--no-nvcc",
-        "-o",
-        folder,
-      ]);
-      expect(code, stderr).toBe(0);
+      await compileCudaPackage(folder, dtype);
       const read = (file: string) => readFileSync(join(folder, file), "utf8");
       const manifest: Manifest = JSON.parse(read("manifest.json"));
       const images = await nvrtcBuilder().build({

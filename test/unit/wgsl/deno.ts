@@ -1,11 +1,10 @@
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { emitWgsl } from "../../../src/backends/wgsl/module.js";
 import type { BufferData } from "../../../src/interpret/kernel/run-kernel.js";
-import { unpackSoftwareVulkan } from "../../../src/runtime/node/software-adapter.js";
+import { vulkanEnvironment } from "../../support/vulkan.js";
 import { encodeParams } from "./compare.js";
 import type { Trial } from "./trials.js";
 
@@ -22,12 +21,8 @@ interface Reply {
   }[];
 }
 
-/** Mesa's software driver, which has shader-f16 where Deno finds it. */
-const lavapipe = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json";
-
 /** Runs kernels in Deno, on lavapipe where the system has it, else on npm's software adapter. */
 export async function runInDeno(trials: readonly Trial[]): Promise<readonly DenoResult[]> {
-  const { loader, driver } = await unpackSoftwareVulkan();
   const runs = trials.map(({ kernel, run }) => ({
     code: emitWgsl(kernel),
     entryPoint: kernel.name,
@@ -36,10 +31,7 @@ export async function runInDeno(trials: readonly Trial[]): Promise<readonly Deno
     params: Buffer.from(encodeParams(kernel, run.params)).toString("base64"),
     workgroups: run.workgroups,
   }));
-  const chosen = existsSync(lavapipe) ? lavapipe : driver;
-  // Both names of the variable: this process may have set the newer one, which wins, for Dawn.
-  const vulkan = { LD_LIBRARY_PATH: dirname(loader), VK_ICD_FILENAMES: chosen, VK_DRIVER_FILES: chosen };
-  const reply = JSON.parse(await runDeno(JSON.stringify(runs), vulkan)) as Reply;
+  const reply = JSON.parse(await runDeno(JSON.stringify(runs), await vulkanEnvironment("mesa"))) as Reply;
   return reply.results.map((result, i): DenoResult => {
     if (result.skipped !== undefined) return { kind: "skipped", reason: result.skipped };
     if (result.bytes === undefined) return { kind: "refused", error: result.error ?? "no result" };
