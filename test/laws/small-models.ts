@@ -175,9 +175,11 @@ export function sourceOf(base: Base, { attend, ...phd }: PhdBlock): SourceFile {
 }
 
 /** A checked and lowered model; random weights for it, the same for models of the same tensors. */
-export function lowerSmall(base: Base, phd: PhdBlock): { readonly lowered: Graph; readonly weights: WeightSource } {
+export const lowerSmall = (base: Base, phd: PhdBlock) => lowerSource(sourceOf(base, phd));
+
+function lowerSource(source: SourceFile): { readonly lowered: Graph; readonly weights: WeightSource } {
   const collector = new DiagnosticCollector();
-  const model = checkModel(parseFile(sourceOf(base, phd), collector)!, collector);
+  const model = checkModel(parseFile(source, collector)!, collector);
   if (model === undefined) throw new Error(collector.diagnostics.map(({ message }) => message).join("; "));
   const lowered = lowerModel(model);
   return { lowered, weights: randomWeights(lowered, 3) };
@@ -194,22 +196,26 @@ export interface CompiledSmall {
   readonly kernels: readonly Kernel[];
   readonly texts: ReadonlyMap<string, string>;
   readonly weights: WeightSource;
-  /** Logits of every position, all in one piece, in float64. */
-  readonly dense: (ids: readonly number[]) => Float64Array;
+  /** Logits of every position, all in one piece, in float64; with these weights, if others are given. */
+  readonly dense: (ids: readonly number[], weights?: WeightSource) => Float64Array;
 }
 
 export const compileOptions: CompileOptions = { target: "webgpu", dtype: "f32", capabilities: portableCapabilities };
 
 /** From text to kernels. */
-export function compileSmall(base: Base, phd: PhdBlock, options: CompileOptions = compileOptions): CompiledSmall {
-  const { program, diagnostics } = compileSource(sourceOf(base, phd), options);
+export const compileSmall = (base: Base, phd: PhdBlock, options: CompileOptions = compileOptions): CompiledSmall =>
+  compileText(sourceOf(base, phd), options);
+
+/** The same for any model. */
+export function compileText(source: SourceFile, options: CompileOptions = compileOptions): CompiledSmall {
+  const { program, diagnostics } = compileSource(source, options);
   if (program === undefined) throw new Error(diagnostics.map(({ message }) => message).join("; "));
-  const { lowered, weights } = lowerSmall(base, phd);
+  const { lowered, weights } = lowerSource(source);
   const graph = runPasses([repeatTokens], lowered);
   return {
     ...{ manifest: program.manifest, kernels: program.kernelPrograms, weights },
     texts: textsOf(program),
-    dense: (ids) => denseForward(graph, weights, ids),
+    dense: (ids, others = weights) => denseForward(graph, others, ids),
   };
 }
 

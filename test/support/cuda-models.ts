@@ -65,7 +65,7 @@ export function cudaModel(shape: TransformerShape, dtype: FloatType, quantise?: 
 }
 
 /** Matrices as the device has them: what small integers stand for, else rounded; vectors stay f32. */
-function asStored(weights: WeightSource, manifest: Manifest, dtype: FloatType): WeightSource {
+export function asStored(weights: WeightSource, manifest: Manifest, dtype: FloatType): WeightSource {
   const stored = storedTensors(manifest);
   return (tensor) => {
     const found = weights(tensor);
