@@ -206,16 +206,19 @@ describe.each([8, 16] as const)("a skinny product of %i rows whose groups share 
     [4, 64],
     [2, 64],
   ] as const)("in %i groups multiplies rows of any width", (groups, lanes) => {
-    for (const outputs of [8 * groups, 8 * groups + 3]) {
+    const check = (inputs: number, outputs: number, count: number) => {
       const tuning = sharing(Math.floor(outputs / (4 * groups)));
-      for (const inputs of [4, 36, 100, 512, 1100]) {
-        for (const count of [rows, rows - 3, rows + 5]) {
-          const division = checkSkinny({ inputs, outputs, rows: count, tuning }, rows);
-          expect(division).toMatchObject({ groups, columns: 4 * groups });
-          if (inputs >= 512) expect(division.lanes).toBe(lanes);
-        }
-      }
+      return checkSkinny({ inputs, outputs, rows: count, tuning }, rows);
+    };
+    for (const [inputs, outputs, count] of [
+      [4, 4 * groups, rows - 3],
+      [36, 8 * groups + 3, rows],
+      [100, 4 * groups + 3, rows + 5],
+      [1100, 4 * groups + 3, rows],
+    ] as const) {
+      expect(check(inputs, outputs, count)).toMatchObject({ groups, columns: 4 * groups });
     }
+    expect(check(512, 4 * groups, rows).lanes).toBe(lanes);
   });
 
   it("fuses norm, bias, residual and gating, with weights of any kind", () => {
