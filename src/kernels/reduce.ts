@@ -98,9 +98,12 @@ function sumInMemory(k: KernelBuilder, values: readonly Value[], memory: number)
   return totals;
 }
 
-/** Invocations that share the additions of one value: a power of two, so that they are found by shifts. */
+/**
+ * Invocations that share the additions of one value: a power of two, so that they are found by shifts, and about the root of `size` at
+ * most, because one invocation adds up what they leave.
+ */
 function addersOf(size: number, values: number): number {
-  return 2 ** Math.max(0, Math.floor(Math.log2(size / values)));
+  return 2 ** Math.max(0, Math.floor(Math.min(Math.log2(size / values), Math.log2(size) / 2)));
 }
 
 /** Spreads `count` pieces of work over the invocations. */

@@ -156,7 +156,7 @@ describe.each([
   ["small subgroups", withSubgroups, 4],
   ["subgroups", withSubgroups, 32],
 ] as const)("a norm summed through %s", (_, capabilities, subgroupSize) => {
-  for (const width of [1, 7, 64, 150]) {
+  for (const width of [1, 7, 64, 150, 1537, 2048]) {
     it(`norms rows of ${width}, with a weight and a residual`, () => {
       const [x, weight, before] = [randomFloats(1, 4 * width), randomFloats(2, width), randomFloats(3, 4 * width)];
       const output = before.slice();
