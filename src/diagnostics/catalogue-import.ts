@@ -102,7 +102,7 @@ export const importDiagnostics = defineDiagnostics({
     code: "PHD0511",
     title: "The width of a head is unclear",
     explanation:
-      "Without `head_dim` a head is hidden_size / num_attention_heads wide, and that must be a whole number. Rotary embedding turns pairs, so the width must also be even.",
+      "Without `head_dim` a head is hidden_size / num_attention_heads wide, and that must be a whole number. Rotary embedding turns pairs, so the width must also be even. It may be at most 256.",
     example: `{ "hidden_size": 100, "num_attention_heads": 3 }`,
     message: (d: { reason: string }) => `The width of a head is unclear: ${d.reason}`,
     hint: () => 'Give an even "head_dim".',

@@ -21,7 +21,10 @@ export interface NumberRule {
 }
 
 /** A size: a whole number from 1 that leaves room for products of sizes. */
-export const size: NumberRule = { integer: true, min: 1, max: 2 ** 31 - 1 };
+export const size: NumberRule = { integer: true, min: 1, max: 2 ** 24 };
+
+/** A number of positions, as large as relations may count. */
+export const positionCount: NumberRule = { ...size, max: 2 ** 30 };
 
 export class ConfigReader {
   readonly #entries: ReadonlyMap<string, JsonEntry>;
@@ -181,6 +184,6 @@ export function describeNode(node: JsonNode): string {
 function describeRange(rule: NumberRule, value: number): string {
   if (rule.above !== undefined) return `greater than ${rule.above}`;
   // The most that any number may be is only of interest where it is exceeded.
-  if (rule.max === undefined || (rule.max === size.max && value < rule.max)) return `at least ${rule.min}`;
+  if (rule.max === undefined || (rule.max >= size.max! && value < rule.max)) return `at least ${rule.min}`;
   return `from ${rule.min} to ${rule.max}`;
 }

@@ -2,10 +2,15 @@
 import { importDiagnostics } from "../diagnostics/catalogue-import.js";
 import { label } from "../diagnostics/define.js";
 import { nearestName } from "../diagnostics/suggest.js";
-import { type ConfigReader, describeNode, size } from "./config-reader.js";
+import { widestHead } from "../dsl/check/attention-builtins.js";
+import { mostLayers } from "../dsl/check/layers.js";
+import { type ConfigReader, describeNode, positionCount, size } from "./config-reader.js";
 import { type Architecture, architectures, type ModelConfig } from "./model-config.js";
 import { readRope } from "./read-rope.js";
 import { readSliding } from "./read-sliding.js";
+
+/** So that the rows of all of them together are a size, too. */
+const mostHeads = 2 ** 16;
 
 /** What each architecture assumes where the file is silent, and which biases it has. */
 const traits: Readonly<
@@ -39,14 +44,14 @@ export function readArchitecture(config: ConfigReader): ModelConfig | undefined 
   readQuantization(config);
 
   const vocab = config.requiredNumber("vocab_size", size);
-  const layers = config.requiredNumber("num_hidden_layers", size);
+  const layers = config.requiredNumber("num_hidden_layers", { ...size, max: mostLayers });
   const dim = config.requiredNumber("hidden_size", size);
-  const heads = config.requiredNumber("num_attention_heads", size);
+  const heads = config.requiredNumber("num_attention_heads", { ...size, max: mostHeads });
   const ffn = config.requiredNumber("intermediate_size", size);
   const kvHeads = config.number("num_key_value_heads", size) ?? heads;
   const headDim = readHeadDim(config, dim, heads);
   const epsilon = config.number("rms_norm_eps", { above: 0, max: 1 });
-  const maxPositions = config.number("max_position_embeddings", size);
+  const maxPositions = config.number("max_position_embeddings", positionCount);
   const rope = readRope(config);
   const tied = config.boolean("tie_word_embeddings") ?? false;
   readActivation(config);
@@ -127,7 +132,7 @@ function readQuantization(config: ConfigReader): void {
 }
 
 function readHeadDim(config: ConfigReader, dim: number | undefined, heads: number | undefined): number | undefined {
-  const given = config.number("head_dim", size);
+  const given = config.number("head_dim", { ...size, max: widestHead });
   if (config.get("head_dim") === undefined && (dim === undefined || heads === undefined)) return undefined;
   if (config.get("head_dim") !== undefined && given === undefined) return undefined;
   const headDim = given ?? dim! / heads!;
@@ -135,7 +140,9 @@ function readHeadDim(config: ConfigReader, dim: number | undefined, heads: numbe
     ? `${dim} does not divide by ${heads} heads`
     : headDim % 2 === 1
       ? `${headDim} is odd, and rotary embedding turns pairs`
-      : undefined;
+      : headDim > widestHead
+        ? `${dim} / ${heads} is ${headDim}, and it may be at most ${widestHead}`
+        : undefined;
   if (reason === undefined) return headDim;
   config.collector.add(
     importDiagnostics.headWidthUnclear(

@@ -7,7 +7,7 @@ import type { DiagnosticCollector, Label } from "../diagnostics/diagnostic.js";
 import { nearestName } from "../diagnostics/suggest.js";
 import { mostCopies } from "../dsl/check/check-model.js";
 import type { SourceFile, Span } from "../source/source-file.js";
-import { type ConfigReader, type NumberRule, size } from "./config-reader.js";
+import { type ConfigReader, type NumberRule, positionCount, size } from "./config-reader.js";
 import { type AttendConfig, type PhdConfig, positionRules, variants, windowUnits } from "./model-config.js";
 
 /** What flags say, under the keys of the block; `none` takes away what the block gives. */
@@ -32,7 +32,7 @@ interface Sourced<T> {
 
 /** The language has no more copies. */
 const repeatRule: NumberRule = { ...size, max: mostCopies };
-const windowRule: NumberRule = { ...size, min: 0 };
+const windowRule: NumberRule = { ...positionCount, min: 0 };
 
 /** Reads the block (undefined where there is none). Undefined after an error, which has been reported. */
 export function readPhd(
@@ -57,7 +57,7 @@ export function readPhd(
   const anyUnit = choice("window_unit", windowUnits);
   // Without a window its unit goes too.
   const unit = overrides.window === "none" && overrides.window_unit === undefined ? undefined : anyUnit;
-  const chunk = count("chunk", size);
+  const chunk = count("chunk", positionCount);
   const positions = choice("positions", positionRules)?.value ?? "shared";
   block?.reportUnread();
 

@@ -1,7 +1,7 @@
 /** Rotary embedding as `config.json` describes it: the older `rope_theta` with `rope_scaling`, and the newer `rope_parameters`. */
 import { importDiagnostics } from "../diagnostics/catalogue-import.js";
 import { label } from "../diagnostics/define.js";
-import { type ConfigReader, size } from "./config-reader.js";
+import { type ConfigReader, positionCount } from "./config-reader.js";
 import type { RopeConfig, RopeScaling } from "./model-config.js";
 
 const scalings = ["default", "linear", "llama3"];
@@ -89,7 +89,7 @@ function readLlama3(section: ConfigReader): RopeScaling | undefined {
   const lowFactor = section.requiredNumber("low_freq_factor", { above: 0 });
   // The two factors bound a band that is blended over; it must have a width.
   const highFactor = section.requiredNumber("high_freq_factor", { above: lowFactor ?? 0 });
-  const originalPositions = section.requiredNumber("original_max_position_embeddings", size);
+  const originalPositions = section.requiredNumber("original_max_position_embeddings", positionCount);
   if (factor === undefined || lowFactor === undefined || highFactor === undefined || originalPositions === undefined) {
     return undefined;
   }

@@ -1,7 +1,7 @@
 /** Sliding-window attention of the base model: honoured where the architecture defines it, refused elsewhere, never ignored. */
 import { importDiagnostics } from "../diagnostics/catalogue-import.js";
 import { label } from "../diagnostics/define.js";
-import { type ConfigReader, size } from "./config-reader.js";
+import { type ConfigReader, positionCount } from "./config-reader.js";
 import type { Architecture, SlidingConfig } from "./model-config.js";
 
 /** The architectures whose definition has a window, and in which `use_sliding_window` switches it on. */
@@ -15,7 +15,7 @@ export function readSliding(
   architecture: Architecture,
   layers: number | undefined,
 ): SlidingConfig | undefined {
-  const window = config.number("sliding_window", size);
+  const window = config.number("sliding_window", positionCount);
   const used = config.boolean("use_sliding_window") ?? false;
   const firstWindowed = config.number("max_window_layers", { integer: true, min: 0 }) ?? usualWindowLayers;
   const types = readLayerTypes(config, layers);

@@ -93,7 +93,7 @@ describe("numbers", () => {
     const config = JSON.parse(readFileSync(join(bundled, "config.json"), "utf8"));
     writeFileSync(at("config.json"), JSON.stringify({ ...config, num_hidden_layers: 1e30 }));
     expect(await complaint("import", scratch)).toBe(
-      'error[PHD0507]: "num_hidden_layers" is 1e+30, but must be from 1 to 2147483647',
+      'error[PHD0507]: "num_hidden_layers" is 1e+30, but must be from 1 to 4096',
     );
     rmSync(at("config.json"));
   });

@@ -135,8 +135,26 @@ describe("keys", () => {
   });
 
   it("must be in range", () => {
+    expect(report({ num_hidden_layers: 5000, head_dim: 512 })).toMatchInlineSnapshot(`
+      "error[PHD0507]: "num_hidden_layers" is 5000, but must be from 1 to 4096
+        config.json:6:23
+      6 |  "num_hidden_layers": 5000,
+        |                       ^^^^
+
+      error[PHD0507]: "head_dim" is 512, but must be from 1 to 256
+        config.json:8:14
+      8 |  "head_dim": 512
+        |              ^^^"
+    `);
+    expect(report({ hidden_size: 2048 })).toMatchInlineSnapshot(`
+      "error[PHD0511]: The width of a head is unclear: 2048 / 4 is 512, and it may be at most 256
+        config.json:4:17
+      4 |  "hidden_size": 2048,
+        |                 ^^^^
+      Hint: Give an even "head_dim"."
+    `);
     expect(report({ num_hidden_layers: 0, rms_norm_eps: 0 })).toMatchInlineSnapshot(`
-      "error[PHD0507]: "num_hidden_layers" is 0, but must be at least 1
+      "error[PHD0507]: "num_hidden_layers" is 0, but must be from 1 to 4096
         config.json:6:23
       6 |  "num_hidden_layers": 0,
         |                       ^

@@ -49,6 +49,53 @@ it("answers 10,000 damaged configurations with a model or with diagnostics", () 
   expect(models).toBeLessThan(9_000);
 });
 
+it("answers numbers of any size with a model or with diagnostics", () => {
+  const parsed = JSON.parse(config);
+  const { head_dim, ...withoutHeadDim } = {
+    ...parsed,
+    use_sliding_window: true,
+    sliding_window: 8,
+    layer_types: undefined,
+  };
+  const { phd, ...vanilla } = withoutHeadDim;
+  const sizes = [
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "head_dim",
+  ];
+  const key = fc.constantFrom(...sizes, "num_key_value_heads", "max_position_embeddings", "sliding_window");
+  const phdKey = fc.constantFrom("repeat", "window", "chunk");
+  const value = fc.constantFrom(
+    0,
+    1,
+    2,
+    256,
+    258,
+    1024,
+    4096,
+    4097,
+    2 ** 16,
+    2 ** 24,
+    2 ** 30,
+    2 ** 31 - 1,
+    2 ** 31,
+    1e17,
+    1e300,
+  );
+  const numbers = (of: fc.Arbitrary<string>) => fc.dictionary(of, value, { minKeys: 1, maxKeys: 3 });
+  fc.assert(
+    fc.property(fc.constantFrom(parsed, withoutHeadDim, vanilla), numbers(key), numbers(phdKey), (from, own, ofPhd) => {
+      const changed = { ...from, ...own, ...(from.phd && { phd: { ...from.phd, ...ofPhd } }) };
+      const result = importModel({ name: "config.json", text: JSON.stringify(changed) }, "damaged");
+      expect(result.text === undefined).toBe(result.diagnostics.some(({ severity }) => severity === "error"));
+    }),
+    { numRuns: 2_000, seed: 1 },
+  );
+});
+
 it("answers predicates of every kind with a model or with diagnostics", () => {
   const atom = fc.constantFrom(
     "q.pos",

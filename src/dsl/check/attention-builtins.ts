@@ -81,7 +81,7 @@ export function applyAttention(node: Call, args: Args, context: Context): Checke
 }
 
 /** Kernels hold a whole head of a query in registers and workgroup memory. */
-const widestHead = 256;
+export const widestHead = 256;
 
 function requireNarrowHeads(args: Args, query: CheckedOp, context: Context): boolean {
   const width = query.type.dims[2];

@@ -19,7 +19,7 @@ import { describeValue, failed, printType } from "./values.js";
 import { fillTemplate } from "./weights.js";
 
 /** More layers than any model has; the lists that hold one entry per layer stay small. */
-const mostLayers = 4096;
+export const mostLayers = 4096;
 
 /** Kinds of layers; each is a body of its own in everything that follows. */
 const mostClasses = 64;
