@@ -101,7 +101,7 @@ export function weightBytes(weights: readonly PackedWeight[]): number {
   return weights.reduce((total, { parts }) => total + parts.reduce((sum, { bytes }) => sum + bytes, 0), 0);
 }
 
-/** The full name of a source tensor in a layer. */
+/** The full name of a source tensor in a layer: `{l}` in its template stands for the layer. */
 export function tensorName(template: string, layer: number | undefined): string {
   return layer === undefined ? template : template.replaceAll("{l}", String(layer));
 }

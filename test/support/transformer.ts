@@ -1,10 +1,11 @@
 /** Builds the graphs of Llama-like models by hand, as lowering does from the library, and random weights for them. */
 
-import { tensorName, type WeightSource, type WeightTensor } from "../../src/interpret/graph/weights.js";
+import type { WeightSource, WeightTensor } from "../../src/interpret/graph/weights.js";
 import { type BlockBuilder, GraphBuilder } from "../../src/ir/graph/builder.js";
 import type { Graph, RopeIndex, ValueId } from "../../src/ir/graph/ops.js";
 import { eachOp } from "../../src/ir/graph/walk.js";
 import type { Predicate } from "../../src/ir/relation/predicate.js";
+import { tensorName } from "../../src/runtime/packing.js";
 
 export interface TransformerShape {
   readonly vocab: number;

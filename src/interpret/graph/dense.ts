@@ -2,9 +2,9 @@
  * The dense forward pass of one sequence: every token in every layer, no cache, no plan. This is what a model means.
  */
 import type { Graph } from "../../ir/graph/ops.js";
-import { annotateRows } from "../../passes/tokens/annotate-rows.js";
 import { execute } from "./execute.js";
 import { KeyCache } from "./key-cache.js";
+import { withKnownRows } from "./known-rows.js";
 import { layerCount } from "./row-plan.js";
 import { type DemandedRow, RowTable } from "./row-table.js";
 import { visibleKeys } from "./visible-keys.js";
@@ -12,7 +12,6 @@ import { type WeightSource, Weights } from "./weights.js";
 
 /** Logits [positions, vocab] of a graph after repeat-tokens, row-major. */
 export function denseForward(graph: Graph, source: WeightSource, ids: readonly number[]): Float64Array {
-  const annotated = graph.body.ops.some((op) => op.rows !== undefined) ? graph : annotateRows.run(graph);
   const layers = layerCount(graph);
   const rows = ids.flatMap((id, pos) =>
     Array.from({ length: graph.copies }, (_, index): DemandedRow => {
@@ -24,7 +23,7 @@ export function denseForward(graph: Graph, source: WeightSource, ids: readonly n
   const visible = new Map<string, Int32Array>();
   const logits = execute(
     {
-      graph: annotated,
+      graph: withKnownRows(graph),
       weights: new Weights(graph, source),
       cache: (layer, _sequence, width) => {
         if (!caches.has(layer)) caches.set(layer, new KeyCache(width));

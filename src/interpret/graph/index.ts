@@ -12,7 +12,7 @@ export type { Computed, Observer } from "./execute.js";
 export { computeEverything, type RowPlan } from "./row-plan.js";
 export { CpuSession, type CpuSessionOptions } from "./session.js";
 export { storedTensors } from "./stored-weights.js";
-export { tensorName, type WeightSource, type WeightTensor } from "./weights.js";
+export type { WeightSource, WeightTensor } from "./weights.js";
 
 /** A session that computes and keeps what the analyses of the graph derive. The graph is grouped, before or after fuse. */
 export function createCpuSession(graph: Graph, weights: WeightSource, options: CpuSessionOptions = {}): CpuSession {

@@ -4,9 +4,9 @@
  * This is the `cpu` device. It computes the rows that the plan demands and forgets the keys that the plan does not keep.
  */
 import type { Graph } from "../../ir/graph/ops.js";
-import { annotateRows } from "../../passes/tokens/annotate-rows.js";
 import { type ExecutionState, execute, type Observer } from "./execute.js";
 import { KeyCache } from "./key-cache.js";
+import { withKnownRows } from "./known-rows.js";
 import { computeEverything, layerCount, type RowPlan } from "./row-plan.js";
 import { type DemandedRow, RowTable } from "./row-table.js";
 import { visibleKeys } from "./visible-keys.js";
@@ -35,7 +35,7 @@ export class CpuSession {
     source: WeightSource,
     private readonly options: CpuSessionOptions = {},
   ) {
-    this.graph = rowsAreKnown(graph) ? graph : annotateRows.run(graph);
+    this.graph = withKnownRows(graph);
     this.weights = new Weights(graph, source);
     this.plan = options.plan ?? computeEverything(graph);
     this.layers = layerCount(graph);
@@ -144,8 +144,4 @@ export class CpuSession {
       }
     }
   }
-}
-
-function rowsAreKnown(graph: Graph): boolean {
-  return graph.body.ops.some((op) => op.rows !== undefined);
 }

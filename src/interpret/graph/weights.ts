@@ -2,6 +2,7 @@
  * The weights of a graph as float64, converted once per tensor.
  */
 import type { Graph, Weight } from "../../ir/graph/ops.js";
+import { tensorName } from "../../runtime/packing.js";
 
 export interface WeightTensor {
   readonly data: Float64Array;
@@ -35,9 +36,4 @@ export class Weights {
     this.known.set(name, tensor);
     return tensor;
   }
-}
-
-/** `{l}` stands for the layer. */
-export function tensorName(template: string, layer: number): string {
-  return template.replaceAll("{l}", String(layer));
 }

@@ -210,12 +210,12 @@ class KernelCompiler {
 
   private jointWhile(statement: While, mask: string): void {
     const active = this.newMask();
-    const round = this.lane.temporary();
+    const turns = this.lane.temporary();
     this.line(`${active}.set(${mask});`);
-    this.line(`for (let ${round} = 0; ; ${round}++) {`);
+    this.line(`for (let ${turns} = 0; ; ${turns}++) {`);
     this.lanes(active, () => this.line(`if (!${this.lane.scalar(statement.condition)}) ${active}[t] = 0;`));
     this.line(`if (!rt.any(${active})) break;`);
-    this.line(`if (${round} >= ${statement.limit}) fail("a loop went round more than ${statement.limit} times");`);
+    this.line(`if (${turns} >= ${statement.limit}) fail("a loop went round more than ${statement.limit} times");`);
     this.loopBody(active, () => this.block(statement.body, active));
     this.line("}");
   }

@@ -126,10 +126,10 @@ export class LaneCompiler implements LaneCode {
         return;
       }
       case "while": {
-        const round = this.temporary();
-        this.line(`for (let ${round} = 0; ; ${round}++) {`);
+        const turns = this.temporary();
+        this.line(`for (let ${turns} = 0; ; ${turns}++) {`);
         this.line(`if (!${this.scalar(statement.condition)}) break;`);
-        this.line(`if (${round} >= ${statement.limit}) fail("a loop went round more than ${statement.limit} times");`);
+        this.line(`if (${turns} >= ${statement.limit}) fail("a loop went round more than ${statement.limit} times");`);
         this.loop(statement.body);
         return;
       }

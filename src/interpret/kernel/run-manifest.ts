@@ -4,7 +4,6 @@
  * It does what the run time does on a GPU (rows, control buffers, choices, bindings), on typed arrays. Tests compare it with the float64
  * interpreter, count what kernels load, and poison what nobody may read.
  */
-
 import { bfloatToBits, halfToBits } from "../../ir/kernel/half.js";
 import type { Kernel } from "../../ir/kernel/kernel.js";
 import { scalarOf } from "../../ir/kernel/types.js";
@@ -15,6 +14,7 @@ import { evaluate } from "../../runtime/expr.js";
 import { scatterFragments } from "../../runtime/fragments.js";
 import type { BindingSource, Manifest, WeightInfo } from "../../runtime/manifest.js";
 import { layerOfWeight, type PackedWeight, planWeights, tensorName } from "../../runtime/packing.js";
+import { decodeContext, prefillContext, tilesOfDecode, tilesOfPrefill } from "../../runtime/phase-context.js";
 import {
   type Call,
   callsOfPhase,
@@ -23,17 +23,7 @@ import {
   type SampleValues,
 } from "../../runtime/program.js";
 import { ropeTable } from "../../runtime/rope-table.js";
-import {
-  cutIntoSlices,
-  decodeTable,
-  decodeTiles,
-  prefillTable,
-  prefillTiles,
-  type RowRange,
-  type RowTable,
-  type SlicePart,
-  type TileWords,
-} from "../../runtime/rows.js";
+import { cutIntoSlices, decodeTable, prefillTable, type SlicePart } from "../../runtime/rows.js";
 import {
   rowModel,
   type SessionOptions,
@@ -67,17 +57,13 @@ export interface ManifestRunOptions extends SessionOptions {
   readonly execute?: (kernel: Kernel, run: KernelRun) => void;
 }
 
-interface Tiles {
-  readonly words: TileWords;
-  readonly of: (range: RowRange) => RowRange;
-}
-
 export class ManifestRun {
   readonly shape: SessionShape;
   readonly lengths: number[];
   private readonly kernels: ReadonlyMap<string, Kernel>;
   private readonly memory = new Map<string, ArrayBuffer>();
-  private readonly weights: readonly PackedWeight[];
+  /** As they lie in memory, in parts. */
+  readonly weights: readonly PackedWeight[];
   private readonly poison: Poison | undefined;
   private steps = 0;
   /** Token ids of all positions, per sequence. */
@@ -163,7 +149,7 @@ export class ManifestRun {
 
   /** Samples from the newest logits, on the device; gives the ids, which the next `step` reads. */
   sample(values: SampleValues): number[] {
-    for (const call of callsOfSampling(this.decodeContext(), values)) this.run(call, "decode");
+    for (const call of callsOfSampling(decodeContext(this, this.shape), values)) this.run(call, "decode");
     this.steps++;
     const words = this.words("control of decode");
     const { sequencesAt, sequenceStride } = this.shape.control.decode;
@@ -182,7 +168,7 @@ export class ManifestRun {
     this.lengths.forEach((length, sequence) => {
       this.lengths[sequence] = length + 1;
     });
-    this.runPhase(this.decodeContext(), true);
+    this.runPhase(decodeContext(this, this.shape), true);
     return this.logits();
   }
 
@@ -195,7 +181,7 @@ export class ManifestRun {
       this.lengths[sequence] = start + ids.length;
     }
     const table = prefillTable(model, parts);
-    const tiles = this.tiles(table, (range) => prefillTiles(model, table, range, manifest.rows.tileRows.prefill));
+    const tiles = tilesOfPrefill(manifest, table);
     const sequences = starts.map((start, sequence) => ({
       ...{ length: this.lengths[sequence]!, start, steps: this.steps },
       bases: manifest.groups.map((_, group) => scratchBase(manifest, group, start)),
@@ -203,7 +189,7 @@ export class ManifestRun {
     const words = controlWords(shape.control.prefill, sequences, table, tiles.words);
     this.words("control of prefill").set(words);
     const n = Math.max(...this.lengths);
-    this.runPhase(this.context("prefill", table, tiles, n, Math.max(...starts)), head);
+    this.runPhase(prefillContext(this, shape, table, tiles, n, Math.max(...starts)), head);
   }
 
   private writeDecodeTable(starts: readonly number[], ids: readonly number[]): void {
@@ -215,41 +201,9 @@ export class ManifestRun {
       ...{ length: start + 1, start, steps: this.steps },
       bases: this.manifest.groups.map(() => 0),
     }));
-    const words = controlWords(this.shape.control.decode, sequences, table, this.decodeTiles(table).words);
+    const tiles = tilesOfDecode(this.manifest, table, this.shape.batch);
+    const words = controlWords(this.shape.control.decode, sequences, table, tiles.words);
     this.words("control of decode").set(words);
-  }
-
-  private decodeContext(): PhaseContext {
-    const { batch, context } = this.shape;
-    const table = decodeTable(rowModel(this.manifest), new Array(batch).fill({ pos: 0, id: 0 }));
-    return this.context("decode", table, this.decodeTiles(table), context, context);
-  }
-
-  private decodeTiles(table: RowTable): Tiles {
-    return this.tiles(table, (range) => decodeTiles(this.shape.batch, range, this.manifest.rows.tileRows.decode));
-  }
-
-  /** Tiles of every distinct row range, one run after the other. */
-  private tiles(table: RowTable, cut: (range: RowRange) => TileWords): Tiles {
-    const words: TileWords = [];
-    const runs = new Map<string, RowRange>();
-    const key = ({ base, count }: RowRange) => `${base} ${count}`;
-    const ranges = Array.from({ length: this.manifest.model.layers }, (_, layer) => [
-      table.input(layer),
-      table.query(layer),
-    ]);
-    for (const range of [...ranges.flat(), table.output]) {
-      if (runs.has(key(range))) continue;
-      const own = cut(range);
-      runs.set(key(range), { base: words.length / 4, count: own.length / 4 });
-      words.push(...own);
-    }
-    return { words, of: (range) => runs.get(key(range)) ?? { base: 0, count: 0 } };
-  }
-
-  private context(phase: PhaseContext["phase"], table: RowTable, tiles: Tiles, n: number, start: number): PhaseContext {
-    const partsOf = (name: string) => this.weights.find(({ info }) => info.name === name)!.parts;
-    return { manifest: this.manifest, shape: this.shape, phase, table, tilesOf: tiles.of, n, start, partsOf };
   }
 
   private runPhase(context: PhaseContext, head: boolean): void {
