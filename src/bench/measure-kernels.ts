@@ -10,6 +10,7 @@ import type { CallWork } from "./count-work.js";
 import { totalBytes } from "./count-work.js";
 import { arithmeticRate } from "./measure-floor.js";
 import type { Floor, KernelReport } from "./report.js";
+import { scaled } from "./statistics.js";
 import { type TimingOptions, timeCalls, timeSubmissions } from "./time-calls.js";
 
 /** Weights of a kernel are copied until they have this many bytes together: more than the largest last-level caches. */
@@ -74,15 +75,7 @@ async function measureKernel(
   try {
     const known = copies === 1 ? once : undefined;
     const round = await timeCalls(device, runner, rotation.calls, floor.submitMs.median, options, known);
-    const perCall = (ms: number) => (ms * 1000) / rotation.calls.length;
-    const us = {
-      median: perCall(round.median),
-      lowerQuartile: perCall(round.lowerQuartile),
-      upperQuartile: perCall(round.upperQuartile),
-      least: perCall(round.least),
-      most: perCall(round.most),
-      count: round.count,
-    };
+    const us = scaled(round, 1000 / rotation.calls.length);
     const average = (of: (work: CallWork) => number) =>
       works.reduce((total, work) => total + of(work), 0) / works.length;
     const bytes = {

@@ -24,6 +24,18 @@ export function summarise(values: readonly number[]): Summary {
   };
 }
 
+/** The same measurements in another unit: each times a positive factor. */
+export function scaled(summary: Summary, factor: number): Summary {
+  return {
+    median: summary.median * factor,
+    lowerQuartile: summary.lowerQuartile * factor,
+    upperQuartile: summary.upperQuartile * factor,
+    least: summary.least * factor,
+    most: summary.most * factor,
+    count: summary.count,
+  };
+}
+
 export function median(values: readonly number[]): number {
   return summarise(values).median;
 }

@@ -1,7 +1,7 @@
 /** Weights that anyone can make again: a checkpoint whose every element follows from a seed, the tensor's name and the element's index. */
 import type { Checkpoint, CheckpointTensor } from "../../../runtime/checkpoint.js";
 import type { Manifest } from "../../../runtime/manifest.js";
-import { tensorName } from "../../../runtime/packing.js";
+import { layersOf, tensorName } from "../../../runtime/packing.js";
 
 export interface SeededTensor {
   readonly name: string;
@@ -44,10 +44,9 @@ export function seededCheckpoint(seed: number, tensors: Iterable<SeededTensor>):
 /** The tensors that a manifest's weights are packed from. */
 export function tensorsOf(manifest: Manifest): SeededTensor[] {
   const tensors = new Map<string, SeededTensor>();
-  for (const { sources, perLayer, layers } of manifest.weights) {
-    const all = Array.from({ length: manifest.model.layers }, (_, layer) => layer);
-    for (const layer of perLayer ? (layers ?? all) : [undefined]) {
-      for (const { tensor, shape, zeros } of sources) {
+  for (const info of manifest.weights) {
+    for (const layer of layersOf(manifest, info)) {
+      for (const { tensor, shape, zeros } of info.sources) {
         // Where a concatenation has a gap, there is no tensor.
         if (zeros) continue;
         const name = tensorName(tensor, layer);
