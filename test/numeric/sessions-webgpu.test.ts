@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compileSource } from "../../src/compile.js";
 import { importModel } from "../../src/import/import-model.js";
 import { portableCapabilities } from "../../src/ir/kernel/capabilities.js";
+import type { Tuning } from "../../src/kernels/tuning.js";
 import { toF32, toIntegers } from "../../src/runtime/dtype.js";
 import { generate } from "../../src/runtime/generate.js";
 import { loadModel, type Model } from "../../src/runtime/model.js";
@@ -29,10 +30,16 @@ beforeAll(async () => {
 });
 afterAll(() => device.close());
 
-async function load(folder: string, name: string, on = device, capabilities = portableCapabilities): Promise<Model> {
+async function load(
+  folder: string,
+  name: string,
+  on = device,
+  capabilities = portableCapabilities,
+  tuning: Partial<Tuning> = {},
+): Promise<Model> {
   const config = { name: "config.json", text: readFileSync(join(folder, "config.json"), "utf8") };
   const { text } = importModel(config, name);
-  const options = { target: "webgpu", dtype: "f32", capabilities } as const;
+  const options = { target: "webgpu", dtype: "f32", capabilities, tuning } as const;
   const { manifest, kernels } = compileSource({ name: `${name}.phd`, text: text! }, options).program!;
   const readText = async (file: string) => kernels.find(({ info }) => info.file === file)!.text;
   const checkpoint = await openCheckpoint(folder);
@@ -114,6 +121,26 @@ describe.skipIf(cases.length === 0).each(cases)("%s, where %s", (name) => {
     const { vocab } = model.manifest.model;
     const [sliced] = await run(model, [ids], [ids.length], 0, { slice: 7, poison: true });
     expectNear(sliced!, () => logits.subarray((ids.length - 1) * vocab, ids.length * vocab));
+    model.close();
+  });
+});
+
+const shared = ["phd-5", "phd-cswa-3-16-32-olmo2"].filter((name) => existsSync(join(goldenFolder, name)));
+
+describe.skipIf(shared.length === 0).each(shared)("%s, whose products share inputs among groups", (name) => {
+  it.each([2, 3])("gives %i sequences the dense logits, poisoned or not", async (batch) => {
+    // As small as these models are, no group would have company.
+    const model = await load(join(goldenFolder, name), name, device, portableCapabilities, { leastWorkgroups: 1 });
+    expect(model.manifest.kernels.some(({ doc }) => doc.includes("share the inputs"))).toBe(true);
+    const { ids, logits } = await loadGolden(join(goldenFolder, name));
+    const { vocab } = model.manifest.model;
+    const splits = Array.from({ length: batch }, (_, sequence) => 9 + 4 * sequence);
+    const sequences = splits.map(() => ids);
+    const plain = await run(model, sequences, splits, 4, {});
+    expect(await run(model, sequences, splits, 4, { poison: true })).toEqual(plain);
+    for (const [sequence, split] of splits.entries()) {
+      expectNear(plain[sequence]!, (step) => logits.subarray((split - 1 + step) * vocab, (split + step) * vocab));
+    }
     model.close();
   });
 });
