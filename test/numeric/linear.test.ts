@@ -245,6 +245,17 @@ describe.each([8, 16] as const)("a skinny product of %i rows whose groups share 
     }
   });
 
+  it("keeps within the workgroup memory of every device, however many outputs it is tuned to", () => {
+    for (const skinnyOutputs of tuningValues.skinnyOutputs) {
+      const tuning = { ...sharing(1), skinnyOutputs };
+      const deferred = { epsilon: 1e-5, weight: true, expression: plain, operands: [] };
+      const shape = { ...optionsOf({ inputs: 1536, outputs: 640, rows, norm: true, tuning }), deferred };
+      const { arrays } = skinnyLinear({ ...shape, rows, wholeBlocks: true });
+      const bytes = arrays.reduce((sum, { type, length }) => sum + (type === "vec4<f32>" ? 16 : 4) * length, 0);
+      expect(bytes).toBeLessThanOrEqual(16384);
+    }
+  });
+
   it("leaves columns outside its range alone, and reads a part of a split matrix", () => {
     const tuning = sharing(1);
     checkSkinny({ inputs: 12, outputs: 61, rows, bias: true, columns: [7, 49], partBase: 5, tuning }, rows);
