@@ -1,4 +1,7 @@
-/** Picks a token from logits on the host, for devices that do not sample themselves. */
+/**
+ * Picks a token from logits on the host, for devices that do not sample themselves: by the same rule and from the same random numbers
+ * as the sampling kernels, so that a seed gives the same text on every device, as far as their logits agree.
+ */
 
 export interface Sampling {
   /** 0 takes the likeliest token. */
@@ -24,12 +27,12 @@ export function sampleToken(logits: ArrayLike<number>, sampling: Sampling, seque
   let count = 0;
   let mass = 0;
   while (count < kept.length && (count === 0 || mass < topP * total)) mass += weights[count++]!;
-  let rest = uniform(seed, sequence, step) * mass;
-  for (let index = 0; index < count; index++) {
-    rest -= weights[index]!;
-    if (rest < 0) return kept[index]!;
-  }
-  return kept[count - 1]!;
+  // The best of the logits with Gumbel noise is a sample of their softmax.
+  const stream = pcg(pcg(pcg(seed) + sequence) + step);
+  const noisy = kept
+    .slice(0, count)
+    .map((id) => (logits[id]! - best) / temperature - Math.log(-Math.log(uniform(stream, id))));
+  return kept[likeliest(noisy)]!;
 }
 
 export function likeliest(logits: ArrayLike<number>): number {
@@ -38,13 +41,14 @@ export function likeliest(logits: ArrayLike<number>): number {
   return best;
 }
 
-/** A number in [0, 1) that depends on all three arguments: PCG's output function over a hash of them. */
-function uniform(seed: number, sequence: number, step: number): number {
-  return pcg(seed ^ pcg(sequence ^ pcg(step))) / 2 ** 32;
+/** Strictly between 0 and 1, on 2^23 equal steps. */
+function uniform(stream: number, place: number): number {
+  return ((pcg(pcg(place) ^ stream) >>> 9) + 0.5) * 2 ** -23;
 }
 
-function pcg(value: number): number {
-  const state = (Math.imul(value, 747796405) + 2891336453) >>> 0;
-  const word = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737) >>> 0;
-  return ((word >>> 22) ^ word) >>> 0;
+/** PCG-RXS-M-XS on 32 bits, as a hash of one word. */
+function pcg(word: number): number {
+  const state = (Math.imul(word, 747796405) + 2891336453) >>> 0;
+  const mixed = Math.imul((state >>> ((state >>> 28) + 4)) ^ state, 277803737) >>> 0;
+  return ((mixed >>> 22) ^ mixed) >>> 0;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { sampleToken } from "../../src/cli/sampler.js";
 import { runKernel } from "../../src/interpret/kernel/run-kernel.js";
 import type { Capabilities } from "../../src/ir/kernel/capabilities.js";
 import { portableCapabilities } from "../../src/ir/kernel/capabilities.js";
@@ -237,6 +238,23 @@ describe("sample", () => {
     expect(agreement).toBeLessThan(5);
     const steps = draw(wide, 1, { seed: 3 }, 16, 40);
     expect(new Set(steps).size).toBeGreaterThan(30);
+  });
+
+  it.each<Settings>([
+    { temperature: 0 },
+    { temperature: 1 },
+    { temperature: 0.6, topK: 5 },
+    { temperature: 1.5, topP: 0.8 },
+    { temperature: 2, topK: 9, topP: 0.9 },
+  ])("draws with %o what devices draw that sample on the host", (settings) => {
+    for (const own of [logits, withTies]) {
+      const onHost = (seed: number, sequence: number, step: number) =>
+        sampleToken(own, { temperature: 1, topK: 0, topP: 1, ...settings, seed }, sequence, step);
+      for (const seed of [0, 1, 0xffffffff]) {
+        const steps = draw(own, 3, { ...settings, seed }, 16, 30);
+        expect(steps).toEqual(steps.map((_, index) => onHost(seed, index % 3, Math.floor(index / 3))));
+      }
+    }
   });
 
   it("finds its cuts in large vocabularies and far from zero", () => {
